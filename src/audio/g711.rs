@@ -1,0 +1,106 @@
+//! G.711 mu-law (ITU-T G.711), by table in both directions.
+//!
+//! The law is defined on 14-bit samples: the two low bits of a 16-bit sample do not matter.
+
+/// The byte of silence. Zero is full-scale negative: a zero-filled buffer is a loud buzz.
+pub const MULAW_SILENCE: u8 = 0xFF;
+
+const BIAS: i32 = 33;
+const CLIP: i32 = 8158;
+
+static DECODE: [i16; 256] = decode_table();
+static ENCODE: [u8; 1 << 14] = encode_table();
+
+/// One mu-law byte as 16-bit PCM.
+pub fn decode(byte: u8) -> i16 {
+    DECODE[usize::from(byte)]
+}
+
+/// One 16-bit PCM sample as mu-law.
+pub fn encode(sample: i16) -> u8 {
+    ENCODE[usize::from((sample as u16) >> 2)]
+}
+
+/// Appends the decoded samples to `out`. Allocates only where `out` must grow.
+pub fn decode_into(bytes: &[u8], out: &mut Vec<i16>) {
+    out.extend(bytes.iter().map(|&byte| decode(byte)));
+}
+
+/// Appends the encoded bytes to `out`. Allocates only where `out` must grow.
+pub fn encode_into(samples: &[i16], out: &mut Vec<u8>) {
+    out.extend(samples.iter().map(|&sample| encode(sample)));
+}
+
+const fn decode_table() -> [i16; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let inverted = !(byte as u8);
+        let exponent = (inverted >> 4) & 7;
+        let mantissa = (inverted & 0x0F) as i32;
+        let magnitude = ((((mantissa << 1) + BIAS) << exponent) - BIAS) << 2;
+        table[byte] = if inverted & 0x80 == 0 { magnitude as i16 } else { -magnitude as i16 };
+        byte += 1;
+    }
+    table
+}
+
+const fn encode_table() -> [u8; 1 << 14] {
+    let mut table = [0; 1 << 14];
+    let mut index = 0;
+    while index < 1 << 14 {
+        // The index is the upper 14 bits of the sample, two's complement.
+        let value = if index < 1 << 13 { index as i32 } else { index as i32 - (1 << 14) };
+        table[index] = encode_14_bit(value);
+        index += 1;
+    }
+    table
+}
+
+const fn encode_14_bit(value: i32) -> u8 {
+    let (sign, magnitude) = if value < 0 { (0x80, -value) } else { (0, value) };
+    let magnitude = (if magnitude > CLIP { CLIP } else { magnitude }) + BIAS;
+    let exponent = 26 - magnitude.leading_zeros() as i32;
+    let mantissa = (magnitude >> (exponent + 1)) & 0x0F;
+    !(sign | ((exponent as u8) << 4) | mantissa as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// Check values computed with the reference tables of ITU-T G.711.
+    #[rstest]
+    #[case(0, 0xFF, 0)]
+    #[case(100, 0xF2, 104)]
+    #[case(-100, 0x72, -104)]
+    #[case(1000, 0xCE, 988)]
+    #[case(-1000, 0x4E, -988)]
+    #[case(8000, 0xA0, 7932)]
+    #[case(32767, 0x80, 32124)]
+    #[case(-32768, 0x00, -32124)]
+    fn known_values(#[case] sample: i16, #[case] byte: u8, #[case] decoded: i16) {
+        assert_eq!(encode(sample), byte);
+        assert_eq!(decode(byte), decoded);
+    }
+
+    #[test]
+    fn every_byte_survives_decoding_and_encoding() {
+        for byte in 0..=u8::MAX {
+            let again = encode(decode(byte));
+            // 0x7F is negative zero: it decodes to 0, whose code is 0xFF.
+            assert_eq!(again, if byte == 0x7F { 0xFF } else { byte });
+        }
+    }
+
+    #[test]
+    fn encoding_never_errs_by_more_than_half_a_step() {
+        for sample in i16::MIN..=i16::MAX {
+            let decoded = i32::from(decode(encode(sample)));
+            let step = (i32::from(sample).abs().min(32635) + 132) / 16;
+            assert!((decoded - i32::from(sample).clamp(-32635, 32635)).abs() <= step.max(8), "{sample}");
+        }
+    }
+}

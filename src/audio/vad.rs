@@ -1,0 +1,155 @@
+//! Voice activity by energy: cheap, for watchdogs, turn times and simulated models.
+//!
+//! Not for endpointing on noisy lines: music and tones are speech to it.
+
+use super::Rate;
+
+/// How speech is told from silence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Config {
+    /// Frames louder than this count as speech, dB relative to full scale. The default lies between the
+    /// idle noise of a telephone line (about −66) and quiet speech (about −40).
+    pub threshold_db: f32,
+    /// Speech needed before it counts as begun, milliseconds.
+    pub prefix_ms: u32,
+    /// Silence needed before speech counts as ended, milliseconds.
+    pub silence_ms: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { threshold_db: -46.0, prefix_ms: 60, silence_ms: 500 }
+    }
+}
+
+/// A change of activity. Offsets count samples from the first one pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// Speech began at `at` (known `prefix_ms` later).
+    Start { at: u64 },
+    /// Speech ended at `at` (known `silence_ms` later).
+    End { at: u64 },
+}
+
+/// Detects speech in one stream, in steps of 10 ms. Does not allocate.
+#[derive(Clone, Debug)]
+pub struct Energy {
+    config: Config,
+    step: usize,
+    power_min: f32,
+    position: u64,
+    sum: f32,
+    count: usize,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// No speech; `loud` steps in a row were above the threshold.
+    Silent { loud: u32 },
+    /// Speech; `quiet` steps in a row were below the threshold.
+    Speaking { quiet: u32 },
+}
+
+const STEP_MS: u32 = 10;
+
+impl Energy {
+    pub fn new(rate: Rate, config: Config) -> Self {
+        let power_min = 32768.0_f32.powi(2) * 10.0_f32.powf(config.threshold_db / 10.0);
+        Self {
+            config,
+            step: rate.frame_len() / 2,
+            power_min,
+            position: 0,
+            sum: 0.0,
+            count: 0,
+            state: State::Silent { loud: 0 },
+        }
+    }
+
+    pub const fn is_speaking(&self) -> bool {
+        matches!(self.state, State::Speaking { .. })
+    }
+
+    /// Takes the next samples; tells the last change of activity within them.
+    pub fn push(&mut self, samples: &[i16]) -> Option<Activity> {
+        let mut change = None;
+        for &sample in samples {
+            self.sum += f32::from(sample) * f32::from(sample);
+            self.count += 1;
+            if self.count == self.step {
+                change = self.step_done().or(change);
+            }
+        }
+        change
+    }
+
+    fn step_done(&mut self) -> Option<Activity> {
+        let is_loud = self.sum / self.count as f32 >= self.power_min;
+        self.position += self.count as u64;
+        (self.sum, self.count) = (0.0, 0);
+        match (&mut self.state, is_loud) {
+            (State::Silent { loud }, true) => {
+                *loud += 1;
+                let steps = *loud;
+                (steps * STEP_MS >= self.config.prefix_ms).then(|| {
+                    self.state = State::Speaking { quiet: 0 };
+                    Activity::Start { at: self.steps_ago(steps) }
+                })
+            }
+            (State::Silent { loud }, false) => {
+                *loud = 0;
+                None
+            }
+            (State::Speaking { quiet }, true) => {
+                *quiet = 0;
+                None
+            }
+            (State::Speaking { quiet }, false) => {
+                *quiet += 1;
+                let steps = *quiet;
+                (steps * STEP_MS >= self.config.silence_ms).then(|| {
+                    self.state = State::Silent { loud: 0 };
+                    Activity::End { at: self.steps_ago(steps) }
+                })
+            }
+        }
+    }
+
+    fn steps_ago(&self, steps: u32) -> u64 {
+        self.position.saturating_sub(u64::from(steps) * self.step as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signal(parts: &[(i16, usize)]) -> Vec<i16> {
+        parts
+            .iter()
+            .flat_map(|&(level, ms)| (0..ms * 8).map(move |n| if n % 2 == 0 { level } else { -level }))
+            .collect()
+    }
+
+    fn changes(samples: &[i16], chunk: usize) -> Vec<Activity> {
+        let mut vad = Energy::new(Rate::LINE, Config::default());
+        samples.chunks(chunk).filter_map(|chunk| vad.push(chunk)).collect()
+    }
+
+    #[test]
+    fn speech_begins_and_ends_where_it_did() {
+        let samples = signal(&[(10, 300), (3000, 1000), (10, 1000)]);
+        let expected = vec![Activity::Start { at: 2400 }, Activity::End { at: 10400 }];
+        assert_eq!(changes(&samples, 160), expected);
+        assert_eq!(changes(&samples, 37), expected);
+    }
+
+    #[test]
+    fn a_click_is_not_speech_and_a_pause_does_not_end_it() {
+        let samples =
+            signal(&[(10, 300), (3000, 40), (10, 300), (3000, 500), (10, 400), (3000, 500), (10, 600)]);
+        let found = changes(&samples, 160);
+        assert_eq!(found, [Activity::Start { at: 640 * 8 }, Activity::End { at: 2040 * 8 }]);
+    }
+}

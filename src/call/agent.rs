@@ -1,0 +1,49 @@
+//! An agent: who answers a number, and how.
+
+use serde::Deserialize;
+
+use crate::live::Vad;
+
+/// One `[[agents]]` entry of the configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Agent {
+    /// Name in the call log.
+    pub name: String,
+    /// The dialled number it answers, E.164; `None` answers every number no other agent has.
+    pub number: Option<String>,
+    /// The business the call is accounted to.
+    pub business_id: String,
+    /// The system instruction.
+    pub prompt: String,
+    /// An instruction by which the model speaks first; `None` waits for the caller.
+    pub greeting: Option<String>,
+    /// Live model, without the `models/` prefix.
+    pub model: String,
+    /// Prebuilt voice; `None` is the service's choice.
+    pub voice: Option<String>,
+    /// BCP-47; `None` lets the model choose from context.
+    pub language: Option<String>,
+    pub temperature: Option<f32>,
+    pub vad: Vad,
+}
+
+impl Default for Agent {
+    /// A polite receptionist for any number, on the model that is the service's default choice
+    /// (Gemini Live models, November 2026).
+    fn default() -> Self {
+        Self {
+            name: "default".to_owned(),
+            number: None,
+            business_id: "unknown".to_owned(),
+            prompt: "You answer the telephone. Be friendly and brief: one or two sentences at a time."
+                .to_owned(),
+            greeting: Some("The call is connected. Greet the caller.".to_owned()),
+            model: "gemini-3.8-live".to_owned(),
+            voice: None,
+            language: None,
+            temperature: None,
+            vad: Vad::default(),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Patchcord bridges telephone calls to live speech models.
+//!
+//! A carrier streams a call over a WebSocket (mu-law, 8 kHz); Patchcord streams it to the Gemini Live API
+//! over another (PCM, 16 kHz up and 24 kHz down) and keeps a log of every call.
+//!
+//! # The idea
+//!
+//! A call is a deterministic machine, [`call::Call`]: it takes what the carrier says, what the model says and
+//! the time, and gives an ordered queue of commands and records. It never waits, reads no clock and opens no
+//! socket. Around it [`bridge`] is one task per call that owns both sockets and only carries events in and
+//! outputs out. A 20 ms frame crosses one task, no channel and no lock.
+//!
+//! # The layers
+//!
+//! A module imports only from rows above its own; `tests/architecture.rs` enforces it.
+//!
+//! | row | modules |
+//! |---|---|
+//! | 0 | [`id`] [`time`] [`secret`] |
+//! | 1 | [`audio`] |
+//! | 2 | [`carrier`] [`live`], two vocabularies that do not know each other |
+//! | 4 | [`call`], the only place where carrier and model meet |
+//! | – | the pure line: above it no tokio, no clock, no environment, no randomness |
+//! | 5 | [`net`] |
+//! | 6 | [`store`] [`provider`] |
+//! | 7 | [`bridge`] [`sim`] |
+//! | 8 | [`server`] |
+//! | 9 | [`config`] |
+//! | 10 | [`cli`] |
+//!
+//! # The way of one frame
+//!
+//! ```text
+//! caller → model   kernel → Link::next → twilio (borrowed JSON, base64, mu-law) → Call::handle_carrier
+//!                  → Uplink: resample 8→16 kHz → Output::Live → wire::encode → Link → kernel
+//! model → caller   kernel → Link::next → wire::Decoder → Call::handle_live → Downlink: resample 24→8 kHz
+//!                  ⋯ waits in Playout until about 200 ms before its time ⋯ → Output::Carrier → twilio → Link → kernel
+//! ```
+
+pub mod audio;
+pub mod call;
+pub mod carrier;
+pub mod id;
+pub mod live;
+pub mod secret;
+pub mod time;

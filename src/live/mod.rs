@@ -1,0 +1,151 @@
+//! What the live model says and what it is told.
+//!
+//! Knows nothing of telephones. [`wire`] is the Gemini Live JSON, [`session`] the life of one connection,
+//! [`failure`] the ways in which it ends.
+
+use std::time::Duration;
+
+use crate::audio::Frame;
+
+/// What came from the live connection. Borrows from the decoder's scratch buffers.
+///
+/// One message of the service can yield several events; their order here is the order in which they must be
+/// handled (`interrupted` before audio, text before the audio it belongs to, `turnComplete` last).
+#[derive(Debug, PartialEq)]
+pub enum Event<'a> {
+    /// The transport is up; setup may be sent.
+    Opened,
+    /// The service accepted the setup.
+    SetupComplete { session_id: Option<&'a str> },
+    /// The caller (or a text, or a tool result) cut the reply: everything buffered is stale.
+    Interrupted,
+    /// What the caller said, a fragment with its own spaces.
+    InputTranscription(&'a str),
+    /// What the model says, a fragment with its own spaces.
+    OutputTranscription(&'a str),
+    /// Model speech, 24 kHz PCM, any number of samples.
+    Audio(&'a [i16]),
+    /// The model has produced everything of this turn.
+    GenerationComplete,
+    /// The turn is over, about when it would have been played in real time.
+    TurnComplete,
+    /// Token counts of one turn (not running totals).
+    Usage(Usage),
+    /// The model wants a function called.
+    ToolCall(ToolCall<'a>),
+    /// A tool call must not be answered any more.
+    ToolCallCancelled { id: &'a str },
+    /// The service heard the caller begin or stop to speak.
+    VoiceActivity(VoiceActivity),
+    /// A handle for resuming this session, or the news that there is none at this moment.
+    Resumption { handle: Option<&'a str>, resumable: bool },
+    /// The service will close this connection; `None`: it did not say when.
+    GoAway { time_left: Option<Duration> },
+    /// A message that could not be read; counted, never fatal.
+    Malformed(Malformed),
+    /// The connection could not be made, or ended.
+    Closed(failure::Failure),
+}
+
+/// A function call of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToolCall<'a> {
+    /// Opaque; missing on some models.
+    pub id: Option<&'a str>,
+    pub name: &'a str,
+    /// The arguments, a JSON object as it came.
+    pub args: &'a str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VoiceActivity {
+    Start,
+    End,
+}
+
+/// Token counts of one turn; the whole context is counted again each time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Usage {
+    pub prompt_tokens: u64,
+    pub response_tokens: u64,
+    pub thoughts_tokens: u64,
+    pub total_tokens: u64,
+}
+
+/// What the live model is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// The first message, and only the first.
+    Setup(Box<Setup>),
+    /// Caller audio, PCM at the frame's rate.
+    Audio(Frame),
+    /// Text that counts as user activity.
+    Text(String),
+    /// A tool call answered with an error.
+    ToolError { id: Option<String>, name: String, message: String },
+    /// Close the socket (1000).
+    Close,
+}
+
+/// The configuration of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setup {
+    /// Model name without the `models/` prefix.
+    pub model: String,
+    /// One of the prebuilt voices; `None`: the service's choice.
+    pub voice: Option<String>,
+    /// BCP-47; `None`: the model chooses from context.
+    pub language: Option<String>,
+    pub prompt: String,
+    pub temperature: Option<f32>,
+    pub vad: Vad,
+    /// Handle of the session to resume; `None` asks for a new session that wants handles.
+    pub handle: Option<String>,
+}
+
+/// Voice activity detection at the service. `None` leaves the service's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Vad {
+    /// How readily speech is taken to begin.
+    pub start_sensitivity: Option<Sensitivity>,
+    /// How readily speech is taken to end.
+    pub end_sensitivity: Option<Sensitivity>,
+    /// Length of speech needed before it counts as begun, milliseconds.
+    pub prefix_padding_ms: Option<u32>,
+    /// Length of silence needed before speech counts as ended, milliseconds.
+    pub silence_duration_ms: Option<u32>,
+    /// `true`: the caller cannot interrupt the model.
+    pub no_interruption: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sensitivity {
+    Low,
+    High,
+}
+
+/// A message from the service that could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("not JSON of the protocol")]
+    Json,
+    #[error("audio is not base64")]
+    Base64,
+    #[error("audio in an unsupported format")]
+    MimeType,
+}
+
+impl Malformed {
+    /// Stable name for the call log.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Base64 => "base64",
+            Self::MimeType => "mime_type",
+        }
+    }
+}
+
+pub mod failure;
