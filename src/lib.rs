@@ -38,9 +38,17 @@
 //! ```
 
 pub mod audio;
+pub mod bridge;
 pub mod call;
 pub mod carrier;
+pub mod cli;
+pub mod config;
 pub mod id;
 pub mod live;
+pub mod net;
+pub mod provider;
 pub mod secret;
+pub mod server;
+pub mod sim;
+pub mod store;
 pub mod time;

@@ -1,0 +1,43 @@
+//! The command line: one binary, a subcommand for each thing a person does with it.
+#![allow(clippy::print_stdout, reason = "printing is what a command line does")]
+
+mod calls;
+mod check;
+mod demo;
+mod serve;
+mod simulate;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::Args),
+    /// Play recorded calls through a server and simulated peers, all in this process.
+    Demo(demo::Args),
+    /// Ask the call log.
+    Calls(calls::Args),
+    /// Read the configuration and say what is missing or wrong.
+    Check(check::Args),
+    /// Run a simulated peer.
+    #[command(subcommand)]
+    Simulate(simulate::Peer),
+}
+
+/// Runs the command line of this process.
+pub async fn run() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Calls(args) => calls::run(args).await,
+        Command::Check(args) => check::run(args).await,
+        Command::Simulate(peer) => simulate::run(peer).await,
+    }
+}

@@ -1,0 +1,19 @@
+//! `patchcord simulate`: the simulated peers as programs.
+
+mod carrier;
+mod gemini;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Peer {
+    /// A Gemini Live service that answers with recorded speech.
+    Gemini(gemini::Args),
+    /// A carrier that plays a recorded caller against a server.
+    Carrier(carrier::Args),
+}
+
+pub(crate) async fn run(peer: Peer) -> anyhow::Result<()> {
+    match peer {
+        Peer::Gemini(args) => gemini::run(args).await,
+        Peer::Carrier(args) => carrier::run(args).await,
+    }
+}

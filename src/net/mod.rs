@@ -1,0 +1,1 @@
+//! Sockets: one owner, bounded queues, deadlines.

@@ -1,0 +1,1 @@
+//! Services that need the network: where they are and how to authenticate.
