@@ -60,6 +60,7 @@ pub struct Media<'a> {
 
 /// What the carrier is told.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a frame is owned by value: no allocation per frame")]
 pub enum Command {
     /// Append to the caller's playout buffer.
     Media(Frame),

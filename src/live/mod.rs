@@ -74,6 +74,7 @@ pub struct Usage {
 
 /// What the live model is told.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a frame is owned by value: no allocation per frame")]
 pub enum Command {
     /// The first message, and only the first.
     Setup(Box<Setup>),
