@@ -65,6 +65,7 @@ impl std::fmt::Debug for Frame {
 }
 
 pub mod g711;
+pub mod playout;
 pub mod resample;
 pub mod vad;
 pub mod wav;

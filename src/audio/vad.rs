@@ -38,6 +38,7 @@ pub struct Energy {
     step: usize,
     power_min: f32,
     position: u64,
+    last_loud: u64,
     sum: f32,
     count: usize,
     state: State,
@@ -61,6 +62,7 @@ impl Energy {
             step: rate.frame_len() / 2,
             power_min,
             position: 0,
+            last_loud: 0,
             sum: 0.0,
             count: 0,
             state: State::Silent { loud: 0 },
@@ -69,6 +71,16 @@ impl Energy {
 
     pub const fn is_speaking(&self) -> bool {
         matches!(self.state, State::Speaking { .. })
+    }
+
+    /// Position after the last loud step: where speech ended, if it has. 0 before any.
+    pub const fn last_loud(&self) -> u64 {
+        self.last_loud
+    }
+
+    /// Samples pushed so far, in whole steps.
+    pub const fn position(&self) -> u64 {
+        self.position
     }
 
     /// Takes the next samples; tells the last change of activity within them.
@@ -88,6 +100,9 @@ impl Energy {
         let is_loud = self.sum / self.count as f32 >= self.power_min;
         self.position += self.count as u64;
         (self.sum, self.count) = (0.0, 0);
+        if is_loud {
+            self.last_loud = self.position;
+        }
         match (&mut self.state, is_loud) {
             (State::Silent { loud }, true) => {
                 *loud += 1;
