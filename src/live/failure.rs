@@ -24,6 +24,9 @@ pub enum Failure {
     /// The connection broke without a close frame.
     #[error("the live connection broke: {message}")]
     Broken { message: String },
+    /// The service stopped reading.
+    #[error("the live service stopped reading")]
+    Stalled,
     /// An error object in place of a close frame.
     #[error("the live service reported an error ({code}): {message}")]
     Reported { code: i64, message: String },
@@ -39,6 +42,7 @@ impl Failure {
             Self::SetupTimeout => "setup_timeout",
             Self::Closed { .. } => "closed",
             Self::Broken { .. } => "broken",
+            Self::Stalled => "stalled",
             Self::Reported { .. } => "reported",
         }
     }

@@ -150,3 +150,6 @@ impl Malformed {
 }
 
 pub mod failure;
+mod setup_message;
+pub mod session;
+pub mod wire;

@@ -1,0 +1,96 @@
+//! The `setup` message: a session's configuration as the service wants it.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::{Sensitivity, Setup, Vad};
+
+/// Models whose voice is a separate synthesiser; only they honour `languageCode` (Gemini Live API, models).
+const HALF_CASCADE: &str = "gemini-live-2.5-flash";
+
+/// Appends the message. Resumption and both transcriptions are always asked for; the context is compressed,
+/// so that a long call does not end at the limit of the window.
+pub(super) fn encode(setup: &Setup, out: &mut String) {
+    let mut message = json!({
+        "model": format!("models/{}", setup.model),
+        "generationConfig": generation_config(setup),
+        "sessionResumption": setup.handle.as_ref().map_or_else(|| json!({}), |handle| json!({"handle": handle})),
+        "contextWindowCompression": {"slidingWindow": {}},
+        "inputAudioTranscription": {},
+        "outputAudioTranscription": {},
+    });
+    let instruction = instruction(setup);
+    if !instruction.is_empty() {
+        message["systemInstruction"] = json!({"parts": [{"text": instruction}]});
+    }
+    if setup.vad != Vad::default() {
+        message["realtimeInputConfig"] = realtime_input_config(&setup.vad);
+    }
+    let _ = write!(out, "{}", json!({ "setup": message }));
+}
+
+fn generation_config(setup: &Setup) -> Value {
+    let mut config = Map::new();
+    config.insert("responseModalities".into(), json!(["AUDIO"]));
+    if let Some(temperature) = setup.temperature {
+        config.insert("temperature".into(), json!(temperature));
+    }
+    let mut speech = Map::new();
+    if let Some(voice) = &setup.voice {
+        speech.insert("voiceConfig".into(), json!({"prebuiltVoiceConfig": {"voiceName": voice}}));
+    }
+    if let Some(language) = setup.language.as_ref().filter(|_| is_half_cascade(setup)) {
+        speech.insert("languageCode".into(), json!(language));
+    }
+    if !speech.is_empty() {
+        config.insert("speechConfig".into(), speech.into());
+    }
+    config.into()
+}
+
+/// Native-audio models choose the language from context: they are steered by the instruction.
+fn instruction(setup: &Setup) -> String {
+    match &setup.language {
+        Some(language) if !is_half_cascade(setup) => {
+            format!("{}\n\nSpeak {language} unless the caller asks for another language.", setup.prompt)
+        }
+        Some(_) | None => setup.prompt.clone(),
+    }
+}
+
+fn is_half_cascade(setup: &Setup) -> bool {
+    setup.model == HALF_CASCADE
+}
+
+fn realtime_input_config(vad: &Vad) -> Value {
+    let mut detection = Map::new();
+    if let Some(sensitivity) = vad.start_sensitivity {
+        detection.insert("startOfSpeechSensitivity".into(), level("START", sensitivity));
+    }
+    if let Some(sensitivity) = vad.end_sensitivity {
+        detection.insert("endOfSpeechSensitivity".into(), level("END", sensitivity));
+    }
+    if let Some(padding) = vad.prefix_padding_ms {
+        detection.insert("prefixPaddingMs".into(), json!(padding));
+    }
+    if let Some(silence) = vad.silence_duration_ms {
+        detection.insert("silenceDurationMs".into(), json!(silence));
+    }
+    let mut config = Map::new();
+    if !detection.is_empty() {
+        config.insert("automaticActivityDetection".into(), detection.into());
+    }
+    if vad.no_interruption {
+        config.insert("activityHandling".into(), json!("NO_INTERRUPTION"));
+    }
+    config.into()
+}
+
+fn level(edge: &str, sensitivity: Sensitivity) -> Value {
+    let level = match sensitivity {
+        Sensitivity::Low => "LOW",
+        Sensitivity::High => "HIGH",
+    };
+    json!(format!("{edge}_SENSITIVITY_{level}"))
+}

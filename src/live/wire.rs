@@ -1,0 +1,351 @@
+//! The JSON of the Gemini Live API (`BidiGenerateContent`, v1beta): server messages in, client messages out.
+//!
+//! The service writes camelCase proto3 JSON with defaults omitted, as text or binary frames alike; every field
+//! is optional, several may come together, `{}` is frequent and unknown names are ignored. Parsing borrows; per
+//! audio message only the list of parts is allocated.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::PAD_INDIFFERENT;
+use base64::engine::{DecodePaddingMode, GeneralPurposeConfig, Simd};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Command, Event, Malformed, ToolCall, Usage, VoiceActivity, setup_message};
+use crate::audio::{Frame, Rate};
+use crate::live::failure::Failure;
+
+/// Decodes the messages of one connection. Keeps what must survive between messages: half a sample.
+#[derive(Debug)]
+pub struct Decoder {
+    base64: Simd,
+    bytes: Vec<u8>,
+    samples: Vec<i16>,
+    /// The first byte of a sample whose second one has not come yet.
+    odd: Option<u8>,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        Self { base64: Simd::standard(config), bytes: Vec::new(), samples: Vec::new(), odd: None }
+    }
+}
+
+impl Decoder {
+    /// Hands the events of one message to `handle`, in the order in which they must be handled.
+    pub fn decode(&mut self, message: &[u8], mut handle: impl FnMut(Event<'_>)) {
+        let Ok(message) = serde_json::from_slice::<ServerMessage<'_>>(message) else {
+            return handle(Event::Malformed(Malformed::Json));
+        };
+        if let Some(error) = message.error {
+            let message = error.message.map(|text| text.0.into_owned()).unwrap_or_default();
+            return handle(Event::Closed(Failure::Reported { code: error.code.unwrap_or_default(), message }));
+        }
+        if let Some(setup) = &message.setup_complete {
+            handle(Event::SetupComplete { session_id: setup.session_id.as_ref().map(Text::as_str) });
+        }
+        if let Some(activity) = &message.voice_activity {
+            match activity.kind.as_ref().map(Text::as_str) {
+                Some("ACTIVITY_START") => handle(Event::VoiceActivity(VoiceActivity::Start)),
+                Some("ACTIVITY_END") => handle(Event::VoiceActivity(VoiceActivity::End)),
+                Some(_) | None => {}
+            }
+        }
+        if let Some(content) = &message.server_content {
+            self.content(content, &mut handle);
+        }
+        message.session_events(&mut handle);
+        if message.server_content.is_some_and(|content| content.turn_complete) {
+            handle(Event::TurnComplete);
+        }
+    }
+
+    /// `interrupted` first: what comes with it is stale. Text before the audio it belongs to.
+    fn content(&mut self, content: &ServerContent<'_>, handle: &mut impl FnMut(Event<'_>)) {
+        if content.interrupted {
+            handle(Event::Interrupted);
+        }
+        if let Some(text) = content.input_transcription.as_ref().and_then(Transcription::spoken) {
+            handle(Event::InputTranscription(text));
+        }
+        if let Some(text) = content.output_transcription.as_ref().and_then(Transcription::spoken) {
+            handle(Event::OutputTranscription(text));
+        }
+        let parts = content.model_turn.iter().flat_map(|turn| &turn.parts);
+        for blob in parts.filter_map(|part| part.inline_data.as_ref()) {
+            handle(self.audio(blob));
+        }
+        if content.generation_complete {
+            handle(Event::GenerationComplete);
+        }
+    }
+
+    fn audio(&mut self, blob: &Blob<'_>) -> Event<'_> {
+        if !blob.mime_type.as_ref().is_some_and(|mime| is_model_pcm(mime.as_str())) {
+            return Event::Malformed(Malformed::MimeType);
+        }
+        self.bytes.clear();
+        self.bytes.extend(self.odd);
+        let data = blob.data.as_ref().map_or("", Text::as_str);
+        if self.base64.decode_vec(data, &mut self.bytes).is_err() {
+            return Event::Malformed(Malformed::Base64);
+        }
+        let (pairs, rest) = self.bytes.as_chunks::<2>();
+        self.odd = rest.first().copied();
+        self.samples.clear();
+        self.samples.extend(pairs.iter().map(|&pair| i16::from_le_bytes(pair)));
+        Event::Audio(&self.samples)
+    }
+}
+
+/// `audio/pcm;rate=24000` on the developer service, `audio/pcm` on Vertex: 24 kHz in both cases.
+fn is_model_pcm(mime_type: &str) -> bool {
+    let mut fields = mime_type.split(';').map(str::trim);
+    fields.next() == Some("audio/pcm")
+        && fields
+            .filter_map(|field| field.strip_prefix("rate="))
+            .all(|rate| rate.parse() == Ok(Rate::MODEL_OUT.0))
+}
+
+/// Appends the message for `command` to `out`; nothing for [`Command::Close`], which closes the socket.
+pub fn encode(command: &Command, out: &mut String) {
+    match command {
+        Command::Setup(setup) => setup_message::encode(setup, out),
+        Command::Audio(frame) => encode_audio(frame, out),
+        Command::Text(text) => {
+            let _ = write!(out, r#"{{"realtimeInput":{{"text":{}}}}}"#, quoted(text));
+        }
+        Command::ToolError { id, name, message } => {
+            out.push_str(r#"{"toolResponse":{"functionResponses":[{"#);
+            if let Some(id) = id {
+                let _ = write!(out, r#""id":{},"#, quoted(id));
+            }
+            let _ = write!(out, r#""name":{},"response":{{"error":{}}}}}]}}}}"#, quoted(name), quoted(message));
+        }
+        Command::Close => {}
+    }
+}
+
+/// Allocates nothing but what `out` must grow: this is sent fifty times a second.
+fn encode_audio(frame: &Frame, out: &mut String) {
+    const ENGINE: base64::engine::GeneralPurpose =
+        base64::engine::GeneralPurpose::new(&base64::alphabet::STANDARD, PAD_INDIFFERENT);
+    let mut bytes = [0; Frame::CAPACITY * 2];
+    let len = frame.samples().len() * 2;
+    for (pair, sample) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(frame.samples()) {
+        *pair = sample.to_le_bytes();
+    }
+    let rate = frame.rate().0;
+    let _ = write!(out, r#"{{"realtimeInput":{{"audio":{{"mimeType":"audio/pcm;rate={rate}","data":""#);
+    ENGINE.encode_string(&bytes[..len], out);
+    out.push_str(r#""}}}"#);
+}
+
+/// A JSON string literal.
+pub(super) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ServerMessage<'a> {
+    #[serde(borrow)]
+    setup_complete: Option<SetupComplete<'a>>,
+    #[serde(borrow)]
+    server_content: Option<ServerContent<'a>>,
+    #[serde(borrow)]
+    tool_call: Option<ToolCalls<'a>>,
+    #[serde(borrow)]
+    tool_call_cancellation: Option<Cancellation<'a>>,
+    #[serde(borrow)]
+    go_away: Option<GoAway<'a>>,
+    #[serde(borrow)]
+    session_resumption_update: Option<ResumptionUpdate<'a>>,
+    #[serde(borrow)]
+    voice_activity: Option<Activity<'a>>,
+    usage_metadata: Option<UsageMetadata>,
+    #[serde(borrow)]
+    error: Option<ErrorObject<'a>>,
+}
+
+impl ServerMessage<'_> {
+    /// Everything that is not content.
+    fn session_events(&self, handle: &mut impl FnMut(Event<'_>)) {
+        for call in self.tool_call.iter().flat_map(|calls| &calls.function_calls) {
+            handle(Event::ToolCall(ToolCall {
+                id: call.id.as_ref().map(Text::as_str),
+                name: call.name.as_ref().map_or("", Text::as_str),
+                args: call.args.map_or("{}", RawValue::get),
+            }));
+        }
+        for id in self.tool_call_cancellation.iter().flat_map(|cancellation| &cancellation.ids) {
+            handle(Event::ToolCallCancelled { id: id.as_str() });
+        }
+        if let Some(update) = &self.session_resumption_update {
+            let handle_text = update.new_handle.as_ref().map(Text::as_str).filter(|text| !text.is_empty());
+            handle(Event::Resumption { handle: handle_text, resumable: update.resumable });
+        }
+        if let Some(go_away) = &self.go_away {
+            let time_left = go_away.time_left.as_ref().and_then(|text| parse_duration(text.as_str()));
+            handle(Event::GoAway { time_left });
+        }
+        if let Some(usage) = &self.usage_metadata {
+            handle(Event::Usage(usage.counts()));
+        }
+    }
+}
+
+/// A string that borrows where it has no escapes, also inside an `Option`.
+#[derive(Clone, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Text<'_> {
+    fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SetupComplete<'a> {
+    #[serde(borrow)]
+    session_id: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct ServerContent<'a> {
+    #[serde(borrow)]
+    model_turn: Option<ModelTurn<'a>>,
+    generation_complete: bool,
+    turn_complete: bool,
+    interrupted: bool,
+    #[serde(borrow)]
+    input_transcription: Option<Transcription<'a>>,
+    #[serde(borrow)]
+    output_transcription: Option<Transcription<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ModelTurn<'a> {
+    #[serde(borrow, default)]
+    parts: Vec<Part<'a>>,
+}
+
+/// Only audio is of use: `text` parts are thoughts or announcements of searches, never to be spoken.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Part<'a> {
+    #[serde(borrow)]
+    inline_data: Option<Blob<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Blob<'a> {
+    #[serde(borrow)]
+    mime_type: Option<Text<'a>>,
+    #[serde(borrow)]
+    data: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Transcription<'a> {
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+}
+
+impl Transcription<'_> {
+    /// Vertex brackets an utterance by transcriptions without words.
+    fn spoken(&self) -> Option<&str> {
+        self.text.as_ref().map(Text::as_str).filter(|text| !text.is_empty())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ToolCalls<'a> {
+    #[serde(borrow, default)]
+    function_calls: Vec<FunctionCall<'a>>,
+}
+
+#[derive(Deserialize)]
+struct FunctionCall<'a> {
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    args: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Cancellation<'a> {
+    #[serde(borrow, default)]
+    ids: Vec<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GoAway<'a> {
+    #[serde(borrow)]
+    time_left: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResumptionUpdate<'a> {
+    #[serde(borrow)]
+    new_handle: Option<Text<'a>>,
+    #[serde(default)]
+    resumable: bool,
+}
+
+#[derive(Deserialize)]
+struct Activity<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ErrorObject<'a> {
+    code: Option<i64>,
+    #[serde(borrow)]
+    message: Option<Text<'a>>,
+}
+
+/// The developer service says `responseTokenCount`, Vertex `candidatesTokenCount`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct UsageMetadata {
+    prompt_token_count: u64,
+    response_token_count: u64,
+    candidates_token_count: u64,
+    thoughts_token_count: u64,
+    total_token_count: u64,
+}
+
+impl UsageMetadata {
+    fn counts(&self) -> Usage {
+        Usage {
+            prompt_tokens: self.prompt_token_count,
+            response_tokens: self.response_token_count.max(self.candidates_token_count),
+            thoughts_tokens: self.thoughts_token_count,
+            total_tokens: self.total_token_count,
+        }
+    }
+}
+
+/// A protobuf duration in JSON: decimal seconds with the suffix `s`. Anything else is `None`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.strip_suffix('s')?.parse().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests;
