@@ -25,6 +25,10 @@ pub enum Event<'a> {
     Stop,
     /// An event of a kind this dialect does not know: ignored.
     Unknown,
+    /// A frame that could not be read: counted, never fatal.
+    Malformed(Malformed),
+    /// The carrier has not read for too long.
+    Stalled,
     /// The socket ended, with the peer's close code if it sent one.
     Closed(Option<u16>),
 }

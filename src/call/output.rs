@@ -1,0 +1,64 @@
+//! What the machine gives: one ordered queue.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::record::{Entry, Event, Ledger, Record};
+use crate::id::LinkId;
+use crate::{carrier, live};
+
+/// Something the bridge must do. Executed in the order given.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a frame is owned by value: no allocation per frame")]
+pub enum Output {
+    /// Tell the carrier.
+    Carrier(carrier::Command),
+    /// Connect to the live service; report as [`live::Event::Opened`] or [`live::Event::Closed`].
+    Dial(LinkId),
+    /// Tell the live service on this connection.
+    Live(LinkId, live::Command),
+    /// Append to the call log.
+    Record(Entry),
+}
+
+/// The queue, and the ledger that numbers what goes into the log.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    ledger: Ledger,
+    queue: VecDeque<Output>,
+}
+
+impl Outbox {
+    pub(super) const fn new(ledger: Ledger) -> Self {
+        Self { ledger, queue: VecDeque::new() }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Output> {
+        self.queue.pop_front()
+    }
+
+    pub(super) fn push(&mut self, output: Output) {
+        self.queue.push_back(output);
+    }
+
+    pub(super) fn carrier(&mut self, command: carrier::Command) {
+        self.push(Output::Carrier(command));
+    }
+
+    pub(super) fn live(&mut self, link: LinkId, command: live::Command) {
+        self.push(Output::Live(link, command));
+    }
+
+    pub(super) fn record(&mut self, record: Record, now: Instant) {
+        let entry = self.ledger.entry(record, now);
+        self.push(Output::Record(entry));
+    }
+
+    pub(super) fn event(&mut self, event: Event, now: Instant) {
+        self.record(Record::Event(event), now);
+    }
+
+    pub(super) const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+}

@@ -1,0 +1,374 @@
+//! The caller's audio on its way to the model: ordered, held while there is no session, resampled.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::record::AudioTotals;
+use crate::audio::resample::Resampler;
+use crate::audio::vad::{self, Activity, Energy};
+use crate::audio::{Frame, Rate};
+use crate::carrier::Media;
+
+/// Caller audio kept while there is no live session. Longer gaps are not conversations any more.
+const HELD_MAX: Duration = Duration::from_secs(10);
+
+/// Held audio is sent at this multiple of real time once a session is there.
+const CATCH_UP: usize = 4;
+
+/// Gaps in the carrier's numbering up to this long are filled with silence; beyond, the numbering is taken anew.
+const FILL_MAX: Duration = Duration::from_secs(1);
+
+/// One call's uplink.
+#[derive(Debug)]
+pub(super) struct Uplink {
+    resampler: Resampler,
+    vad: Energy,
+    last_chunk: Option<u64>,
+    held: Held,
+    speech: Option<Speech>,
+    totals: Totals,
+    /// Resampled audio on its way into frames.
+    scratch: Vec<i16>,
+}
+
+/// A stretch of the caller's speech, by energy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Speech {
+    pub(super) started: Instant,
+    /// When it was last loud.
+    pub(super) ended: Instant,
+}
+
+/// Something wrong with a chunk's place in the stream. The audio is carried as well as it can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Irregularity {
+    /// The chunk had been received before, or is late: dropped.
+    Duplicate,
+    /// This many chunks are missing: filled with silence.
+    Missing(u64),
+    /// The numbering jumped: taken anew.
+    Jump,
+    /// The chunk is at a rate that was not announced: dropped.
+    Rate,
+}
+
+impl Irregularity {
+    /// Stable name for the call log.
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate_chunk",
+            Self::Missing(_) => "missing_chunk",
+            Self::Jump => "chunk_jump",
+            Self::Rate => "media_rate",
+        }
+    }
+
+    pub(super) const fn count(self) -> u64 {
+        match self {
+            Self::Missing(count) => count,
+            Self::Duplicate | Self::Jump | Self::Rate => 1,
+        }
+    }
+}
+
+/// Samples at the line's rate. `received` = `sent` + held + `dropped`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    received: u64,
+    sent: u64,
+    dropped: u64,
+}
+
+impl Uplink {
+    pub(super) fn new() -> Self {
+        Self {
+            resampler: Resampler::new(Rate::LINE, Rate::MODEL_IN),
+            vad: Energy::new(Rate::LINE, vad::Config::default()),
+            last_chunk: None,
+            held: Held::default(),
+            speech: None,
+            totals: Totals::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Takes a chunk. While a session `is_ready`, `send` gets the frames for the model; else audio is held.
+    pub(super) fn handle_media(
+        &mut self,
+        media: Media<'_>,
+        now: Instant,
+        is_ready: bool,
+        send: impl FnMut(Frame),
+    ) -> Option<Irregularity> {
+        let len = media.samples.len();
+        self.totals.received += len as u64;
+        let irregularity =
+            if media.rate == Rate::LINE { self.place(media.chunk, len) } else { Some(Irregularity::Rate) };
+        match irregularity {
+            Some(Irregularity::Duplicate | Irregularity::Rate) => {
+                self.totals.dropped += len as u64;
+                return irregularity;
+            }
+            Some(Irregularity::Missing(count)) => self.fill(count, len),
+            Some(Irregularity::Jump) | None => {}
+        }
+        self.listen(media.samples, now);
+        if is_ready && self.held.is_empty() {
+            self.forward(media.samples);
+        } else {
+            self.totals.dropped += self.held.push(media.samples, self.vad.is_speaking());
+            if is_ready {
+                self.catch_up(len * CATCH_UP);
+            }
+        }
+        self.emit(send);
+        irregularity
+    }
+
+    /// How much caller audio waits for a session.
+    pub(super) fn held(&self) -> Duration {
+        Duration::from_millis(Rate::LINE.millis(self.held.samples as u64))
+    }
+
+    /// The caller's last speech, if it was not taken yet.
+    pub(super) fn take_speech(&mut self) -> Option<Speech> {
+        self.speech.take()
+    }
+
+    pub(super) const fn speech(&self) -> Option<Speech> {
+        self.speech
+    }
+
+    /// Ends the stream: what is still held was never sent.
+    pub(super) fn totals(&self, totals: &mut AudioTotals) {
+        totals.uplink_received_ms = Rate::LINE.millis(self.totals.received);
+        totals.uplink_sent_ms = Rate::LINE.millis(self.totals.sent);
+        totals.uplink_dropped_ms = Rate::LINE.millis(self.totals.dropped + self.held.samples as u64);
+    }
+
+    /// Where a chunk belongs, by the carrier's numbering. Nothing is proportional to a number from the wire.
+    fn place(&mut self, chunk: Option<u64>, len: usize) -> Option<Irregularity> {
+        let (chunk, last) = (chunk?, self.last_chunk);
+        let near = (u64::from(Rate::LINE.0) * FILL_MAX.as_secs()) / len.max(1) as u64;
+        let Some(last) = last else {
+            self.last_chunk = Some(chunk);
+            return None;
+        };
+        let irregularity = match chunk.cmp(&last) {
+            std::cmp::Ordering::Greater if chunk - last == 1 => None,
+            std::cmp::Ordering::Greater if chunk - last <= near => {
+                Some(Irregularity::Missing(chunk - last - 1))
+            }
+            std::cmp::Ordering::Less | std::cmp::Ordering::Equal if last - chunk <= near => {
+                return Some(Irregularity::Duplicate);
+            }
+            _ => Some(Irregularity::Jump),
+        };
+        self.last_chunk = Some(chunk);
+        irregularity
+    }
+
+    /// Silence in the place of missing chunks, bounded by [`FILL_MAX`] because `place` said so.
+    fn fill(&mut self, count: u64, len: usize) {
+        if self.held.is_empty() {
+            let silence = vec![0; count as usize * len];
+            self.resampler.push(&silence, &mut self.scratch);
+        }
+    }
+
+    fn listen(&mut self, samples: &[i16], now: Instant) {
+        let change = self.vad.push(samples);
+        let ago = |position: u64| {
+            let behind = Rate::LINE.millis(self.vad.position().saturating_sub(position));
+            now.checked_sub(Duration::from_millis(behind)).unwrap_or(now)
+        };
+        if let Some(Activity::Start { at }) = change
+            && self.speech.is_none()
+        {
+            self.speech = Some(Speech { started: ago(at), ended: now });
+        }
+        let is_loud = self.vad.is_speaking() && self.vad.last_loud() == self.vad.position();
+        if is_loud {
+            self.speech.get_or_insert(Speech { started: now, ended: now }).ended = now;
+        } else if change.is_some()
+            && let Some(speech) = &mut self.speech
+        {
+            speech.ended = ago(self.vad.last_loud());
+        }
+    }
+
+    fn forward(&mut self, samples: &[i16]) {
+        self.totals.sent += samples.len() as u64;
+        self.resampler.push(samples, &mut self.scratch);
+    }
+
+    fn catch_up(&mut self, samples_max: usize) {
+        let mut budget = samples_max;
+        while let Some(chunk) = self.held.pop_within(budget) {
+            budget -= chunk.len();
+            self.forward(&chunk);
+        }
+    }
+
+    fn emit(&mut self, mut send: impl FnMut(Frame)) {
+        for samples in self.scratch.chunks(Rate::MODEL_IN.frame_len()) {
+            send(Frame::new(Rate::MODEL_IN, samples));
+        }
+        self.scratch.clear();
+    }
+}
+
+/// Chunks that wait for a session, oldest first.
+#[derive(Debug, Default)]
+struct Held {
+    chunks: VecDeque<Chunk>,
+    samples: usize,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    samples: Box<[i16]>,
+    is_speech: bool,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Keeps a chunk; tells how many samples had to go for it: silence first, then the oldest.
+    fn push(&mut self, samples: &[i16], is_speech: bool) -> u64 {
+        const SAMPLES_MAX: usize = Rate::LINE.0 as usize * HELD_MAX.as_secs() as usize;
+        self.samples += samples.len();
+        self.chunks.push_back(Chunk { samples: samples.into(), is_speech });
+        let mut dropped = 0;
+        while self.samples > SAMPLES_MAX {
+            let index = self.chunks.iter().position(|chunk| !chunk.is_speech).unwrap_or(0);
+            let Some(chunk) = self.chunks.remove(index) else { break };
+            self.samples -= chunk.samples.len();
+            dropped += chunk.samples.len() as u64;
+        }
+        dropped
+    }
+
+    fn pop_within(&mut self, samples_max: usize) -> Option<Box<[i16]>> {
+        if self.chunks.front()?.samples.len() > samples_max {
+            return None;
+        }
+        let chunk = self.chunks.pop_front()?;
+        self.samples -= chunk.samples.len();
+        Some(chunk.samples)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    struct Line {
+        uplink: Uplink,
+        now: Instant,
+        sent: Vec<i16>,
+    }
+
+    impl Line {
+        fn new() -> Self {
+            Self { uplink: Uplink::new(), now: Instant::now(), sent: Vec::new() }
+        }
+
+        fn chunk(&mut self, chunk: Option<u64>, samples: &[i16], is_ready: bool) -> Option<Irregularity> {
+            self.now += Duration::from_millis(20);
+            let media = Media { chunk, rate: Rate::LINE, samples };
+            let sent = &mut self.sent;
+            self.uplink
+                .handle_media(media, self.now, is_ready, |frame| sent.extend_from_slice(frame.samples()))
+        }
+
+        fn totals(&self) -> AudioTotals {
+            let mut totals = AudioTotals::default();
+            self.uplink.totals(&mut totals);
+            totals
+        }
+    }
+
+    fn speech(n: usize) -> Vec<i16> {
+        (0..n).map(|i| if i % 8 < 4 { 4000 } else { -4000 }).collect()
+    }
+
+    #[rstest]
+    #[case::next(&[1, 2, 3], &[None, None, None], 60)]
+    #[case::twice(&[1, 2, 2], &[None, None, Some(Irregularity::Duplicate)], 40)]
+    #[case::late(&[1, 3, 2], &[None, Some(Irregularity::Missing(1)), Some(Irregularity::Duplicate)], 60)]
+    #[case::gap(&[1, 5], &[None, Some(Irregularity::Missing(3))], 100)]
+    #[case::longest_gap(&[1, 51], &[None, Some(Irregularity::Missing(49))], 1020)]
+    #[case::absurd(&[1, u64::MAX, 2, 3], &[None, Some(Irregularity::Jump), Some(Irregularity::Jump), None], 80)]
+    #[case::zero(&[0, 0, 1], &[None, Some(Irregularity::Duplicate), None], 40)]
+    fn chunks_out_of_order_change_content_only(
+        #[case] chunks: &[u64],
+        #[case] expected: &[Option<Irregularity>],
+        #[case] sent_ms: usize,
+    ) {
+        let mut line = Line::new();
+        let found: Vec<_> = chunks.iter().map(|&n| line.chunk(Some(n), &[0; 160], true)).collect();
+        assert_eq!(found, expected);
+        assert_eq!(line.sent.len(), sent_ms * 16);
+    }
+
+    #[test]
+    fn audio_before_the_session_is_held_and_sent_first_at_four_times_real_time() {
+        let mut line = Line::new();
+        let reference = {
+            let mut resampler = Resampler::new(Rate::LINE, Rate::MODEL_IN);
+            let mut out = Vec::new();
+            resampler.push(&speech(160 * 80), &mut out);
+            out
+        };
+        for chunk in speech(160 * 40).chunks(160) {
+            line.chunk(None, chunk, false);
+        }
+        assert!(line.sent.is_empty());
+        assert_eq!(line.uplink.held(), Duration::from_millis(800));
+        let mut caught_up_after = None;
+        for (n, chunk) in speech(160 * 40).chunks(160).enumerate() {
+            line.chunk(None, chunk, true);
+            if line.uplink.held().is_zero() && caught_up_after.is_none() {
+                caught_up_after = Some(n + 1);
+            }
+        }
+        assert_eq!(caught_up_after, Some(14), "40 held chunks, three more of them at each new one");
+        assert_eq!(line.sent, reference, "in order, nothing lost, nothing twice");
+    }
+
+    #[test]
+    fn when_too_much_is_held_silence_goes_first() {
+        let mut line = Line::new();
+        for _ in 0..250 {
+            line.chunk(None, &speech(160), false);
+        }
+        for _ in 0..400 {
+            line.chunk(None, &[0; 160], false);
+        }
+        let totals = line.totals();
+        assert_eq!(line.uplink.held(), HELD_MAX);
+        assert_eq!(totals.uplink_received_ms, 13_000);
+        assert_eq!(totals.uplink_dropped_ms, 13_000, "held audio counts as dropped if the call ends now");
+        let spoken: usize = line.uplink.held.chunks.iter().filter(|chunk| chunk.is_speech).count();
+        assert!(spoken >= 247, "{spoken} of 250 spoken chunks kept (the first three are not known to be speech)");
+    }
+
+    #[test]
+    fn the_callers_speech_is_timed_by_energy() {
+        let mut line = Line::new();
+        let start = line.now;
+        for n in 0..100 {
+            let loud = (25..75).contains(&n);
+            line.chunk(None, &if loud { speech(160) } else { vec![0; 160] }, true);
+        }
+        let heard = line.uplink.take_speech().unwrap();
+        let ms = |at: Instant| (at - start).as_millis();
+        assert_eq!((ms(heard.started), ms(heard.ended)), (500, 1500));
+        assert_eq!(line.uplink.take_speech(), None);
+    }
+}
