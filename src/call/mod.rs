@@ -26,8 +26,8 @@ use self::context::{Context, UNKNOWN};
 use self::downlink::Downlink;
 use self::faults::Faults;
 use self::keys::Keys;
-pub use self::output::Output;
 use self::output::Outbox;
+pub use self::output::Output;
 use self::record::{AudioTotals, Ending, Event, Ledger, Peer, Record, ToolOutcome};
 use self::responder::Responder;
 use self::transcript::Transcript;
@@ -109,10 +109,18 @@ pub struct Call {
 #[derive(Debug)]
 enum Phase {
     /// The socket is open; the carrier has not said which stream it is.
-    AwaitingStart { until: Instant },
-    Talking { media_until: Instant, drain_at: Option<Instant> },
+    AwaitingStart {
+        until: Instant,
+    },
+    Talking {
+        media_until: Instant,
+        drain_at: Option<Instant>,
+    },
     /// The call is over but for the speech that is still to be heard.
-    Finishing { ending: Ending, until: Instant },
+    Finishing {
+        ending: Ending,
+        until: Instant,
+    },
     Ended(Ending),
 }
 
@@ -246,6 +254,11 @@ impl Call {
         }
     }
 
+    /// A frame for `peer` was dropped because it does not read fast enough.
+    pub fn handle_overflow(&mut self, peer: Peer) {
+        self.faults.count(peer, "frame_dropped", 1);
+    }
+
     /// Ends the call at once because of a defect found outside the machine.
     pub fn abort(&mut self, ending: Ending, now: Instant) {
         self.end(ending, now);
@@ -329,7 +342,9 @@ impl Call {
                     self.outbox.live(link, live::Command::Text(greeting.clone()));
                 }
             }
-            Change::Failed(cause) => self.handle_loss(link, cause, |cause| Ending::LiveUnavailable { cause }, now),
+            Change::Failed(cause) => {
+                self.handle_loss(link, cause, |cause| Ending::LiveUnavailable { cause }, now)
+            }
             Change::Lost(cause) => self.handle_loss(link, cause, |cause| Ending::LiveLost { cause }, now),
         }
     }
@@ -442,7 +457,8 @@ impl Call {
         if let Some(link) = self.responder.ready_link()
             && let Some(digits) = self.keys.poll(now)
         {
-            self.outbox.live(link, live::Command::Text(format!("The caller pressed {digits} on the keypad.")));
+            self.outbox
+                .live(link, live::Command::Text(format!("The caller pressed {digits} on the keypad.")));
         }
         for fault in self.faults.poll(now) {
             self.outbox.event(fault, now);

@@ -355,7 +355,10 @@ mod tests {
         assert_eq!(totals.uplink_received_ms, 13_000);
         assert_eq!(totals.uplink_dropped_ms, 13_000, "held audio counts as dropped if the call ends now");
         let spoken: usize = line.uplink.held.chunks.iter().filter(|chunk| chunk.is_speech).count();
-        assert!(spoken >= 247, "{spoken} of 250 spoken chunks kept (the first three are not known to be speech)");
+        assert!(
+            spoken >= 247,
+            "{spoken} of 250 spoken chunks kept (the first three are not known to be speech)"
+        );
     }
 
     #[test]

@@ -119,6 +119,8 @@ pub enum Malformed {
     Track,
     #[error("not a DTMF digit")]
     Digit,
+    #[error("more messages than a carrier sends")]
+    Flood,
 }
 
 impl Malformed {
@@ -133,6 +135,7 @@ impl Malformed {
             Self::ForeignStream => "foreign_stream",
             Self::Track => "track",
             Self::Digit => "digit",
+            Self::Flood => "flood",
         }
     }
 }

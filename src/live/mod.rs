@@ -150,6 +150,6 @@ impl Malformed {
 }
 
 pub mod failure;
-mod setup_message;
 pub mod session;
+mod setup_message;
 pub mod wire;

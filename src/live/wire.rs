@@ -43,7 +43,10 @@ impl Decoder {
         };
         if let Some(error) = message.error {
             let message = error.message.map(|text| text.0.into_owned()).unwrap_or_default();
-            return handle(Event::Closed(Failure::Reported { code: error.code.unwrap_or_default(), message }));
+            return handle(Event::Closed(Failure::Reported {
+                code: error.code.unwrap_or_default(),
+                message,
+            }));
         }
         if let Some(setup) = &message.setup_complete {
             handle(Event::SetupComplete { session_id: setup.session_id.as_ref().map(Text::as_str) });
@@ -124,7 +127,8 @@ pub fn encode(command: &Command, out: &mut String) {
             if let Some(id) = id {
                 let _ = write!(out, r#""id":{},"#, quoted(id));
             }
-            let _ = write!(out, r#""name":{},"response":{{"error":{}}}}}]}}}}"#, quoted(name), quoted(message));
+            let _ =
+                write!(out, r#""name":{},"response":{{"error":{}}}}}]}}}}"#, quoted(name), quoted(message));
         }
         Command::Close => {}
     }

@@ -1,0 +1,123 @@
+//! The calls of this process: who runs, how to reach them, and how to wait until they are gone.
+//!
+//! The server's graceful shutdown does not wait for upgraded sockets, so calls are counted here.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use crate::call::Control;
+use crate::id::CallId;
+
+/// Controls that may wait for one call: it is told to drain once and superseded once.
+const CONTROLS_MAX: usize = 4;
+
+/// Time for the sockets and the records of a call after its deadline.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The running calls, by the carrier's id of the call.
+#[derive(Debug)]
+pub(super) struct Registry {
+    calls: Mutex<HashMap<String, (CallId, mpsc::Sender<Control>)>>,
+    /// Streams that run, superseded ones that are still closing included.
+    active: watch::Sender<usize>,
+    is_draining: AtomicBool,
+}
+
+/// A call's place in the registry; dropping it gives the place back.
+#[derive(Debug)]
+pub(super) struct Registration {
+    registry: Arc<Registry>,
+    call_sid: String,
+    call: CallId,
+    pub(super) controls: mpsc::Receiver<Control>,
+}
+
+impl Registry {
+    pub(super) fn new() -> Arc<Self> {
+        let (active, _) = watch::channel(0);
+        Arc::new(Self { calls: Mutex::default(), active, is_draining: AtomicBool::new(false) })
+    }
+
+    /// Enters a call. Of two streams of one call the newer wins: the older is told so.
+    pub(super) fn enter(self: &Arc<Self>, call_sid: String, call: CallId) -> Registration {
+        let (sender, controls) = mpsc::channel(CONTROLS_MAX);
+        if let Some((_, older)) = self.lock().insert(call_sid.clone(), (call, sender)) {
+            // A full queue means that the older one is ending already.
+            let _ = older.try_send(Control::Supersede);
+        }
+        self.active.send_modify(|active| *active += 1);
+        Registration { registry: Arc::clone(self), call_sid, call, controls }
+    }
+
+    pub(super) fn active(&self) -> usize {
+        *self.active.borrow()
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Ends all calls by `deadline` and waits until they are gone, or a little longer. `false` if some are not.
+    pub(super) async fn drain(&self, deadline: Instant) -> bool {
+        self.is_draining.store(true, Ordering::Relaxed);
+        for (_, call) in self.lock().values() {
+            let _ = call.try_send(Control::Drain { deadline });
+        }
+        let mut active = self.active.subscribe();
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now().into_std()) + GRACE;
+        timeout(left, active.wait_for(|active| *active == 0)).await.is_ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (CallId, mpsc::Sender<Control>)>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut calls = self.registry.lock();
+        if calls.get(&self.call_sid).is_some_and(|(call, _)| *call == self.call) {
+            calls.remove(&self.call_sid);
+        }
+        drop(calls);
+        self.registry.active.send_modify(|active| *active -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_newer_stream_of_a_call_supersedes_the_older() {
+        let registry = Registry::new();
+        let mut older = registry.enter("CA1".into(), CallId::new(1));
+        let newer = registry.enter("CA1".into(), CallId::new(2));
+        assert_eq!(older.controls.recv().await, Some(Control::Supersede));
+        drop(older);
+        assert_eq!(registry.active(), 1);
+        assert!(registry.lock().contains_key("CA1"), "the older one leaves the newer one's place alone");
+        drop(newer);
+        assert_eq!((registry.active(), registry.lock().len()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn draining_tells_every_call_and_waits_for_the_last_one() {
+        let registry = Registry::new();
+        let mut call = registry.enter("CA1".into(), CallId::new(1));
+        let deadline = tokio::time::Instant::now().into_std() + Duration::from_secs(10);
+        let ends = async {
+            assert_eq!(call.controls.recv().await, Some(Control::Drain { deadline }));
+            drop(call);
+        };
+        let (is_empty, ()) = tokio::join!(registry.drain(deadline), ends);
+        assert!(is_empty && registry.is_draining());
+        let _stuck = registry.enter("CA2".into(), CallId::new(2));
+        assert!(!registry.drain(deadline).await, "a call that does not end does not hold the process");
+    }
+}
