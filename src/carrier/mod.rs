@@ -5,6 +5,8 @@
 
 pub mod answer;
 pub mod signature;
+pub mod twilio;
+pub mod webhook;
 
 use std::collections::BTreeMap;
 
