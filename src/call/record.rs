@@ -178,6 +178,8 @@ pub enum Ending {
     StreamNeverCame,
     #[error("no agent answers this number")]
     AgentUnknown,
+    #[error("the process had no room for another call")]
+    Overloaded,
     #[error("no live session: {cause}")]
     LiveUnavailable { cause: Failure },
     #[error("the live session was lost: {cause}")]
@@ -203,6 +205,7 @@ impl Ending {
             Self::FormatUnsupported { .. } => "format_unsupported",
             Self::StreamNeverCame => "stream_never_came",
             Self::AgentUnknown => "agent_unknown",
+            Self::Overloaded => "overloaded",
             Self::LiveUnavailable { .. } => "live_unavailable",
             Self::LiveLost { .. } => "live_lost",
             Self::Superseded => "superseded",

@@ -3,6 +3,11 @@
 //! Knows nothing of the model. A dialect turns one carrier's frames into [`Event`]s and [`Command`]s into its
 //! frames; media is decoded to PCM on the way in, so that nothing above knows about mu-law or base64.
 
+pub mod answer;
+pub mod signature;
+pub mod twilio;
+pub mod webhook;
+
 use std::collections::BTreeMap;
 
 use crate::audio::{Frame, Rate};

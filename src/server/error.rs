@@ -1,0 +1,69 @@
+//! Why a request is refused, as the status and the words of the answer.
+
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::carrier::signature::Refusal;
+use crate::carrier::webhook::TooManyParameters;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("this server has no auth token of the carrier configured and believes no request")]
+    NoAuthToken,
+    #[error("this server has no public_url configured and can verify no request")]
+    NoPublicUrl,
+    #[error("the body is too large")]
+    BodyTooLarge,
+    #[error("the body could not be read")]
+    BodyUnreadable,
+    #[error("the body did not come in time")]
+    BodyTimeout,
+    #[error(transparent)]
+    TooManyParameters(#[from] TooManyParameters),
+    #[error(transparent)]
+    Signature(#[from] Refusal),
+    #[error("no such stream")]
+    TokenUnknown,
+    #[error("the stream was opened before, or too late")]
+    TokenSpent,
+    #[error("not a WebSocket upgrade")]
+    Upgrade(#[from] WebSocketUpgradeRejection),
+}
+
+impl Error {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::NoAuthToken | Self::NoPublicUrl => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyUnreadable | Self::TooManyParameters(_) | Self::Upgrade(_) => StatusCode::BAD_REQUEST,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Signature(_) | Self::TokenSpent => StatusCode::FORBIDDEN,
+            Self::TokenUnknown => StatusCode::NOT_FOUND,
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        match &self {
+            // Somebody has to do something about these.
+            Self::NoAuthToken | Self::NoPublicUrl | Self::Signature(_) => {
+                tracing::warn!(error = %self, "a request was refused");
+            }
+            Self::BodyTooLarge
+            | Self::BodyUnreadable
+            | Self::BodyTimeout
+            | Self::TooManyParameters(_)
+            | Self::TokenUnknown
+            | Self::TokenSpent
+            | Self::Upgrade(_) => tracing::debug!(error = %self, "a request was refused"),
+        }
+        let status = self.status();
+        match self {
+            // Says which header is wrong, with its own status (426 where HTTP/1.1 asks for it).
+            Self::Upgrade(rejection) => rejection.into_response(),
+            other => (status, format!("{other}\n")).into_response(),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The carrier's media streams: who may open one, and on what terms.
+//!
+//! Signature and token are checked before the upgrade, in this order, so that nobody but the carrier can use up a
+//! token. The path is never logged: the token is in it.
+
+use std::sync::Arc;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{self, OriginalUri, Path};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use tokio::time::Instant;
+
+use super::State;
+use super::error::Error;
+use super::tokens::{Refused, Token};
+use super::webhook::{path_and_query, signed};
+use crate::call::Admission;
+use crate::call::record::{Ending, Record};
+use crate::store;
+
+/// The carrier does not support queries in stream URLs (Twilio, `<Stream>`): the token is in the path.
+pub(super) const ROUTE: &str = "/twilio/media/{token}";
+
+/// A media message has about 400 bytes; `start` has as much as its parameters.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// Filled with zeros before every read: the default of 128 KiB costs more than all other work on a frame.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Messages go to the kernel at once: what waits here, a `clear` cannot overtake.
+const WRITE_BUFFER_BYTES: usize = 0;
+
+/// What a carrier that does not read can make us hold; far beyond what the link queues.
+const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
+
+/// The path of a stream.
+pub(super) fn path(token: Token) -> String {
+    ROUTE.replace("{token}", &token.text())
+}
+
+/// Opens the stream of a call and carries the call.
+pub(super) async fn open(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(token): Path<String>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Error> {
+    state.check_configured()?;
+    let url = state.public_url()?.stream(path_and_query(&uri));
+    state.verify(&url, &[], signed(&headers))?;
+    let upgrade = upgrade?;
+    let pending = Pending::take(&state, &token)?;
+    let upgrade = upgrade
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_frame_size(MESSAGE_BYTES_MAX)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
+    Ok(upgrade.on_upgrade(async move |socket| {
+        if let Some(admission) = pending.admit() {
+            state.bridge.run(*admission, socket).await;
+        }
+    }))
+}
+
+/// A call between its token and its socket. If the socket does not come to be, the call ends here.
+#[derive(Debug)]
+struct Pending {
+    admission: Option<Box<Admission>>,
+    store: store::Handle,
+}
+
+impl Pending {
+    fn take(state: &State, token: &str) -> Result<Self, Error> {
+        let token = Token::parse(token).ok_or(Error::TokenUnknown)?;
+        match state.desk().take(token, Instant::now().into_std()) {
+            Ok(admission) => Ok(Self { admission: Some(admission), store: state.bridge.store().clone() }),
+            Err(Refused::Unknown) => Err(Error::TokenUnknown),
+            Err(Refused::Spent) => Err(Error::TokenSpent),
+        }
+    }
+
+    fn admit(mut self) -> Option<Box<Admission>> {
+        self.admission.take()
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(mut admission) = self.admission.take() {
+            let ending = Ending::CarrierClosed { code: None };
+            tracing::info!(call = %admission.ledger.call(), "the carrier left before its stream was open");
+            self.store.append(admission.ledger.entry(Record::Ended(ending), Instant::now().into_std()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::time::OffsetDateTime;
+
+    use super::*;
+    use crate::call::agent::Agent;
+    use crate::call::context::Context;
+    use crate::call::record::Ledger;
+    use crate::id::CallId;
+    use crate::store::{Handle, Line};
+    use crate::time::WallClock;
+
+    fn pending() -> (Pending, tokio::sync::mpsc::Receiver<Line>) {
+        let (store, log) = Handle::pair(8);
+        let wall = OffsetDateTime::UNIX_EPOCH;
+        let admission = Box::new(Admission {
+            context: Context::unknown(wall),
+            agent: Arc::new(Agent::default()),
+            ledger: Ledger::new(CallId::new(1), WallClock::new(std::time::Instant::now(), wall)),
+        });
+        (Pending { admission: Some(admission), store }, log)
+    }
+
+    #[test]
+    fn a_call_whose_socket_does_not_come_to_be_is_ended() {
+        let (pending, mut log) = pending();
+        drop(pending);
+        let Ok(Line::Entry(entry)) = log.try_recv() else { panic!("nothing was recorded") };
+        assert_eq!(entry.record, Record::Ended(Ending::CarrierClosed { code: None }));
+    }
+
+    #[test]
+    fn a_call_with_its_socket_is_the_bridges_to_end() {
+        let (pending, mut log) = pending();
+        assert!(pending.admit().is_some());
+        assert!(log.try_recv().is_err());
+    }
+}

@@ -1,0 +1,159 @@
+//! What the routes share: who is believed, who answers, and which streams are expected.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Config;
+use super::error::Error;
+use super::public_url::{InvalidPublicUrl, PublicUrl};
+use super::tokens::Desk;
+use crate::bridge::Bridge;
+use crate::call::Admission;
+use crate::call::agent::Agent;
+use crate::call::record::{Ending, Record};
+use crate::carrier::answer::{Parameter, ParameterTooLong};
+use crate::carrier::signature::{self, Content};
+use crate::secret::Secret;
+
+/// The state of a server.
+#[derive(Debug)]
+pub struct State {
+    pub(super) bridge: Arc<Bridge>,
+    pub(super) seats: Vec<Seat>,
+    public_url: Option<PublicUrl>,
+    auth_tokens: Vec<Secret>,
+    desk: Mutex<Desk>,
+    /// The desk was empty and is not any longer.
+    issued: Notify,
+}
+
+/// An agent, with what its streams are told.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) agent: Arc<Agent>,
+    pub(super) parameters: Vec<Parameter>,
+}
+
+/// The configuration cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    #[error(transparent)]
+    PublicUrl(#[from] InvalidPublicUrl),
+    #[error("agent {agent:?}: {cause}")]
+    Agent { agent: String, cause: ParameterTooLong },
+}
+
+/// The signed headers of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signed<'a> {
+    pub(super) signature: Option<&'a str>,
+    pub(super) settings: Option<&'a str>,
+}
+
+impl State {
+    /// `auth_tokens` are the carrier's, several while one is changed; without any, every request is refused.
+    pub fn new(
+        config: &Config,
+        auth_tokens: Vec<Secret>,
+        agents: Vec<Arc<Agent>>,
+        bridge: Arc<Bridge>,
+    ) -> Result<Self, Invalid> {
+        let public_url = config.public_url.as_deref().map(PublicUrl::parse).transpose()?;
+        let auth_tokens: Vec<_> = auth_tokens.into_iter().filter(|token| !token.is_empty()).collect();
+        if auth_tokens.is_empty() || public_url.is_none() {
+            tracing::warn!("without the carrier's auth token and a public_url every webhook is refused");
+        }
+        Ok(Self {
+            bridge,
+            seats: agents.into_iter().map(Seat::new).collect::<Result<_, _>>()?,
+            public_url,
+            auth_tokens,
+            desk: Mutex::default(),
+            issued: Notify::new(),
+        })
+    }
+
+    pub(super) fn public_url(&self) -> Result<&PublicUrl, Error> {
+        self.public_url.as_ref().ok_or(Error::NoPublicUrl)
+    }
+
+    /// Whether anybody can be believed at all.
+    pub(super) fn check_configured(&self) -> Result<(), Error> {
+        if self.auth_tokens.is_empty() {
+            return Err(Error::NoAuthToken);
+        }
+        self.public_url().map(|_| ())
+    }
+
+    /// Believes a request to this public URL, or not.
+    pub(super) fn verify(
+        &self,
+        url: &str,
+        pairs: &[(String, String)],
+        signed: Signed<'_>,
+    ) -> Result<(), Error> {
+        let Signed { signature, settings } = signed;
+        let request = signature::Request { url, content: Content::Form(pairs), signature, settings };
+        Ok(signature::verify(&request, &self.auth_tokens)?)
+    }
+
+    /// The agent that answers a number: its own, else the first that answers every number.
+    pub(super) fn seat(&self, number: &str) -> Option<&Seat> {
+        let own = self.seats.iter().find(|seat| seat.agent.number.as_deref() == Some(number));
+        own.or_else(|| self.seats.iter().find(|seat| seat.agent.number.is_none()))
+    }
+
+    pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A token was issued: the sweeper looks at the desk again.
+    pub(super) fn note_issued(&self) {
+        self.issued.notify_one();
+    }
+
+    /// Ends the calls whose streams do not come, at the time, for ever.
+    pub(super) async fn sweep(self: Arc<Self>) {
+        loop {
+            let deadline = self.desk().deadline();
+            match deadline {
+                // A token that is issued meanwhile is due later than this one.
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => self.issued.notified().await,
+            }
+            let expired = self.desk().expire(Instant::now().into_std());
+            self.end(expired, &Ending::StreamNeverCame);
+        }
+    }
+
+    /// Ends all calls whose streams did not come yet: nobody will accept them.
+    pub(super) fn close(&self) {
+        let waiting = self.desk().close();
+        self.end(waiting, &Ending::Drained);
+    }
+
+    fn end(&self, admissions: Vec<Box<Admission>>, ending: &Ending) {
+        for mut admission in admissions {
+            tracing::info!(call = %admission.ledger.call(), %ending, "a call ended before its stream came");
+            let entry = admission.ledger.entry(Record::Ended(ending.clone()), Instant::now().into_std());
+            self.bridge.store().append(entry);
+        }
+    }
+}
+
+impl Seat {
+    fn new(agent: Arc<Agent>) -> Result<Self, Invalid> {
+        let parameter = |name, value: &str| {
+            Parameter::new(name, value).map_err(|cause| Invalid::Agent { agent: agent.name.clone(), cause })
+        };
+        // There is no second attempt at a stream yet.
+        let parameters = vec![
+            parameter("agent", &agent.name)?,
+            parameter("business_id", &agent.business_id)?,
+            parameter("attempt", "1")?,
+        ];
+        Ok(Self { agent, parameters })
+    }
+}

@@ -1,0 +1,330 @@
+//! The tokens in the paths of media streams: 128 random bits, good once, for 30 seconds, for one call.
+//!
+//! A signature proves that the carrier opens a stream, but is the same for every call and for ever; the token says
+//! which call it is. The desk is told the time and decides nothing about calls: admissions go in and come out.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use crate::call::Admission;
+
+/// From the webhook's answer to the stream: the carrier opens it at once, within its 15 s for a handshake.
+pub(super) const LIFE: Duration = Duration::from_secs(30);
+
+/// How long a spent token is told from an unknown one.
+const MEMORY: Duration = Duration::from_secs(60);
+
+/// Tokens remembered at once: 160 new calls a second for a minute, about 20 MB.
+const CAPACITY: usize = 10_000;
+
+/// Names one stream. Never printed: whoever knows it can take the stream.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Token(u128);
+
+impl Token {
+    /// Two random UUIDs, because one has only 122 random bits.
+    fn random() -> Self {
+        let (a, b) = (Uuid::new_v4().as_u128(), Uuid::new_v4().as_u128());
+        Self(a ^ b.rotate_left(64))
+    }
+
+    /// Exactly as written by [`Token::text`].
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let is_canonical =
+            text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        u128::from_str_radix(text, 16).ok().filter(|_| is_canonical).map(Self)
+    }
+
+    /// For the path.
+    pub(super) fn text(self) -> String {
+        format!("{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+/// Why a token opens no stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Unknown,
+    /// Used or expired.
+    Spent,
+}
+
+/// There are [`CAPACITY`] tokens: the admission comes back.
+#[derive(Debug)]
+pub(super) struct Full(pub(super) Box<Admission>);
+
+/// All tokens. Both queues are in order of issue, which is the order of expiry.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    slots: HashMap<Token, Slot>,
+    by_call: HashMap<String, Token>,
+    /// Tokens that may be unused.
+    waiting: VecDeque<Token>,
+    /// All tokens.
+    known: VecDeque<Token>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    issued: Instant,
+    /// The carrier's id of the call; `None` for a call without one, which cannot be recognised.
+    call_sid: Option<String>,
+    /// What the webhook was answered: the answer to its repetition.
+    document: String,
+    /// The call, until its stream comes or can no longer come.
+    admission: Option<Box<Admission>>,
+}
+
+impl Desk {
+    /// The answer this call was given while its token lives. A webhook may come several times.
+    pub(super) fn document(&self, call_sid: &str, now: Instant) -> Option<&str> {
+        let slot = self.slots.get(self.by_call.get(call_sid)?)?;
+        (now < slot.issued + LIFE).then_some(slot.document.as_str())
+    }
+
+    /// Issues the token of an admitted call; `document` makes the answer of it.
+    pub(super) fn admit(
+        &mut self,
+        call_sid: Option<&str>,
+        admission: Box<Admission>,
+        now: Instant,
+        document: impl FnOnce(Token) -> String,
+    ) -> Result<String, Full> {
+        if self.slots.len() >= CAPACITY {
+            return Err(Full(admission));
+        }
+        let token = Token::random();
+        let document = document(token);
+        self.waiting.push_back(token);
+        self.insert(
+            token,
+            Slot {
+                issued: now,
+                call_sid: call_sid.map(str::to_owned),
+                document: document.clone(),
+                admission: Some(admission),
+            },
+        );
+        Ok(document)
+    }
+
+    /// Remembers the answer of a call that was not admitted, if there is room and a way to recognise it.
+    pub(super) fn refuse(&mut self, call_sid: Option<&str>, document: &str, now: Instant) {
+        if call_sid.is_some() && self.slots.len() < CAPACITY {
+            let slot = Slot {
+                issued: now,
+                call_sid: call_sid.map(str::to_owned),
+                document: document.to_owned(),
+                admission: None,
+            };
+            // A token that nobody is told.
+            self.insert(Token::random(), slot);
+        }
+    }
+
+    /// The call of an unused token, once.
+    pub(super) fn take(&mut self, token: Token, now: Instant) -> Result<Box<Admission>, Refused> {
+        let slot = self.slots.get_mut(&token).ok_or(Refused::Unknown)?;
+        if now >= slot.issued + LIFE {
+            return Err(Refused::Spent);
+        }
+        slot.admission.take().ok_or(Refused::Spent)
+    }
+
+    /// The calls whose streams can no longer come.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Box<Admission>> {
+        let mut expired = Vec::new();
+        while let Some(slot) = self.waiting.front().and_then(|token| self.slots.get_mut(token)) {
+            if now < slot.issued + LIFE {
+                break;
+            }
+            expired.extend(slot.admission.take());
+            self.waiting.pop_front();
+        }
+        self.forget(now);
+        expired
+    }
+
+    /// When [`Desk::expire`] has something to do.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let due = |queue: &VecDeque<Token>, after| Some(self.slots.get(queue.front()?)?.issued + after);
+        [due(&self.waiting, LIFE), due(&self.known, MEMORY)].into_iter().flatten().min()
+    }
+
+    /// All calls whose streams have not come. No token is good any longer.
+    pub(super) fn close(&mut self) -> Vec<Box<Admission>> {
+        std::mem::take(self).slots.into_values().filter_map(|slot| slot.admission).collect()
+    }
+
+    fn insert(&mut self, token: Token, slot: Slot) {
+        if let Some(call_sid) = &slot.call_sid {
+            self.by_call.insert(call_sid.clone(), token);
+        }
+        self.slots.insert(token, slot);
+        self.known.push_back(token);
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while let Some(&token) = self.known.front() {
+            if self.slots.get(&token).is_some_and(|slot| now < slot.issued + MEMORY) {
+                break;
+            }
+            self.known.pop_front();
+            let call_sid = self.slots.remove(&token).and_then(|slot| slot.call_sid);
+            // The call may have a newer token.
+            if let Some(call_sid) = call_sid.filter(|sid| self.by_call.get(sid) == Some(&token)) {
+                self.by_call.remove(&call_sid);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ::time::OffsetDateTime;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::call::agent::Agent;
+    use crate::call::context::Context;
+    use crate::call::record::Ledger;
+    use crate::id::CallId;
+    use crate::time::WallClock;
+
+    fn admission(id: u128, now: Instant) -> Box<Admission> {
+        let wall = OffsetDateTime::UNIX_EPOCH;
+        Box::new(Admission {
+            context: Context::unknown(wall),
+            agent: Arc::new(Agent::default()),
+            ledger: Ledger::new(CallId::new(id), WallClock::new(now, wall)),
+        })
+    }
+
+    fn issue(desk: &mut Desk, sid: &str, id: u128, now: Instant) -> Token {
+        let document = desk.admit(Some(sid), admission(id, now), now, Token::text).unwrap();
+        Token::parse(&document).unwrap()
+    }
+
+    fn ids(admissions: &[Box<Admission>]) -> Vec<u128> {
+        admissions.iter().map(|admission| admission.ledger.call().as_u128()).collect()
+    }
+
+    #[test]
+    fn a_token_is_good_once() {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        let token = issue(&mut desk, "CA1", 1, now);
+        assert_eq!(desk.take(token, now).unwrap().ledger.call(), CallId::new(1));
+        assert_eq!(desk.take(token, now).err(), Some(Refused::Spent));
+        assert_eq!(desk.take(Token(7), now).err(), Some(Refused::Unknown));
+    }
+
+    #[rstest]
+    #[case::just_alive(29_999, None)]
+    #[case::just_expired(30_000, Some(Refused::Spent))]
+    #[case::long_expired(59_999, Some(Refused::Spent))]
+    #[case::forgotten(60_000, Some(Refused::Unknown))]
+    fn a_token_lives_30_seconds(#[case] after_ms: u64, #[case] refused: Option<Refused>) {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        let token = issue(&mut desk, "CA1", 1, now);
+        let later = now + Duration::from_millis(after_ms);
+        let expired = desk.expire(later);
+        assert_eq!(desk.take(token, later).err(), refused);
+        assert_eq!(ids(&expired), if refused.is_some() { vec![1] } else { vec![] });
+    }
+
+    #[test]
+    fn an_expired_token_is_refused_before_it_is_swept() {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        let token = issue(&mut desk, "CA1", 1, now);
+        assert_eq!(desk.take(token, now + LIFE).err(), Some(Refused::Spent));
+        assert_eq!(ids(&desk.expire(now + LIFE)), [1]);
+        assert!(desk.expire(now + LIFE).is_empty(), "a call ends once");
+    }
+
+    #[test]
+    fn a_used_token_does_not_expire() {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        let token = issue(&mut desk, "CA1", 1, now);
+        desk.take(token, now).unwrap();
+        assert!(desk.expire(now + LIFE).is_empty());
+    }
+
+    #[test]
+    fn the_answer_is_remembered_while_the_token_lives_used_or_not() {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        let token = issue(&mut desk, "CA1", 1, now);
+        assert_eq!(desk.document("CA1", now), Some(token.text().as_str()));
+        desk.take(token, now).unwrap();
+        assert_eq!(desk.document("CA1", now), Some(token.text().as_str()));
+        assert_eq!(desk.document("CA2", now), None);
+        assert_eq!(desk.document("CA1", now + LIFE), None);
+    }
+
+    #[test]
+    fn forgetting_an_old_token_keeps_the_newer_one_of_the_call() {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        issue(&mut desk, "CA1", 1, now);
+        desk.expire(now + LIFE);
+        let newer = issue(&mut desk, "CA1", 2, now + LIFE);
+        desk.expire(now + MEMORY - Duration::from_millis(1));
+        assert_eq!(
+            desk.document("CA1", now + MEMORY - Duration::from_millis(1)),
+            Some(newer.text().as_str())
+        );
+        assert_eq!(ids(&desk.expire(now + MEMORY)), [2]);
+        desk.expire(now + LIFE + MEMORY);
+        assert!(desk.slots.is_empty() && desk.by_call.is_empty() && desk.known.is_empty());
+        assert_eq!(desk.deadline(), None);
+    }
+
+    #[test]
+    fn the_desk_says_when_it_has_something_to_do() {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        assert_eq!(desk.deadline(), None);
+        issue(&mut desk, "CA1", 1, now);
+        assert_eq!(desk.deadline(), Some(now + LIFE));
+        desk.expire(now + LIFE);
+        assert_eq!(desk.deadline(), Some(now + MEMORY));
+    }
+
+    #[test]
+    fn the_number_of_tokens_is_bounded() {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        for id in 0..CAPACITY {
+            issue(&mut desk, &format!("CA{id}"), id as u128, now);
+        }
+        let Full(returned) = desk.admit(Some("CA"), admission(99_999, now), now, Token::text).unwrap_err();
+        assert_eq!(returned.ledger.call(), CallId::new(99_999));
+        desk.refuse(Some("CA"), "busy", now);
+        assert_eq!(desk.document("CA", now), None);
+        assert_eq!(desk.close().len(), CAPACITY);
+    }
+
+    #[rstest]
+    #[case("0123456789abcdef0123456789abcdef", true)]
+    #[case("0123456789ABCDEF0123456789ABCDEF", false)]
+    #[case("+123456789abcdef0123456789abcdef", false)]
+    #[case("0123456789abcdef0123456789abcde", false)]
+    #[case("", false)]
+    fn a_token_is_written_in_one_way(#[case] text: &str, #[case] accepted: bool) {
+        assert_eq!(Token::parse(text).map(Token::text).as_deref() == Some(text), accepted);
+    }
+
+    #[test]
+    fn a_token_never_prints() {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        let token = issue(&mut desk, "CA1", 1, now);
+        assert_eq!(format!("{token:?}"), "Token(***)");
+    }
+}
