@@ -532,6 +532,7 @@ fn close_of(ending: &Ending) -> Close {
         | Ending::CarrierSilent
         | Ending::StreamNeverCame
         | Ending::AgentUnknown
+        | Ending::Overloaded
         | Ending::LiveUnavailable { .. }
         | Ending::LiveLost { .. }
         | Ending::Superseded => Close::Normal,

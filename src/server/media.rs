@@ -18,22 +18,11 @@ use super::tokens::{Refused, Token};
 use super::webhook::{path_and_query, signed};
 use crate::call::Admission;
 use crate::call::record::{Ending, Record};
+use crate::net::Limits;
 use crate::store;
 
 /// The carrier does not support queries in stream URLs (Twilio, `<Stream>`): the token is in the path.
 pub(super) const ROUTE: &str = "/twilio/media/{token}";
-
-/// A media message has about 400 bytes; `start` has as much as its parameters.
-const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-
-/// Filled with zeros before every read: the default of 128 KiB costs more than all other work on a frame.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
-
-/// Messages go to the kernel at once: what waits here, a `clear` cannot overtake.
-const WRITE_BUFFER_BYTES: usize = 0;
-
-/// What a carrier that does not read can make us hold; far beyond what the link queues.
-const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// The path of a stream.
 pub(super) fn path(token: Token) -> String {
@@ -53,12 +42,13 @@ pub(super) async fn open(
     state.verify(&url, &[], signed(&headers))?;
     let upgrade = upgrade?;
     let pending = Pending::take(&state, &token)?;
+    let limits = Limits::CARRIER;
     let upgrade = upgrade
-        .max_message_size(MESSAGE_BYTES_MAX)
-        .max_frame_size(MESSAGE_BYTES_MAX)
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
+        .max_message_size(limits.message_max)
+        .max_frame_size(limits.message_max)
+        .read_buffer_size(limits.read_buffer)
+        .write_buffer_size(limits.write_buffer)
+        .max_write_buffer_size(limits.write_buffer_max);
     Ok(upgrade.on_upgrade(async move |socket| {
         if let Some(admission) = pending.admit() {
             state.bridge.run(*admission, socket).await;

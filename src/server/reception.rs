@@ -55,7 +55,7 @@ pub(super) fn receive(state: &State, request: &VoiceRequest, now: Instant) -> Re
         }
     };
     tracing::info!(call = %ledger.call(), %ending, "a call is not answered");
-    state.bridge.store().append(ledger.entry(Record::Ended(ending), now));
+    state.bridge.record(ledger.entry(Record::Ended(ending), now));
     let document = answer::document(&[Verb::Reject(reason)]);
     desk.refuse(call_sid, &document, now);
     Ok(document)
@@ -68,7 +68,7 @@ fn open(state: &State, request: &VoiceRequest, seat: Option<&Seat>, now: Instant
     let mut ledger = Ledger::new(CallId::new(Uuid::now_v7().as_u128()), WallClock::new(now, wall));
     tracing::info!(call = %ledger.call(), agent = context.agent, "a call comes in");
     tracing::debug!(call = %ledger.call(), from = %Masked(&context.from), to = %Masked(&context.to), "its numbers");
-    state.bridge.store().append(ledger.entry(Record::Opened(Box::new(context.clone())), now));
+    state.bridge.record(ledger.entry(Record::Opened(Box::new(context.clone())), now));
     (context, ledger)
 }
 

@@ -136,9 +136,8 @@ impl State {
 
     fn end(&self, admissions: Vec<Box<Admission>>, ending: &Ending) {
         for mut admission in admissions {
-            tracing::info!(call = %admission.ledger.call(), %ending, "a call ended before its stream came");
             let entry = admission.ledger.entry(Record::Ended(ending.clone()), Instant::now().into_std());
-            self.bridge.store().append(entry);
+            self.bridge.record(entry);
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) async fn status(
     Form(pairs): Form,
 ) -> StatusCode {
     let StatusCallback { call_sid, subject, key, detail } = StatusCallback::new(&pairs);
-    state.bridge.store().annotate(Annotation {
+    state.bridge.annotate(Annotation {
         call_sid: call_sid.unwrap_or_else(|| UNKNOWN.to_owned()),
         key,
         at: OffsetDateTime::now_utc(),
