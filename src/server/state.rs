@@ -134,7 +134,7 @@ impl State {
         self.end(waiting, &Ending::Drained);
     }
 
-    fn end(&self, admissions: Vec<Box<Admission>>, ending: &Ending) {
+    fn end(&self, admissions: Vec<Admission>, ending: &Ending) {
         for mut admission in admissions {
             tracing::info!(call = %admission.ledger.call(), %ending, "a call ended before its stream came");
             let entry = admission.ledger.entry(Record::Ended(ending.clone()), Instant::now().into_std());
