@@ -202,10 +202,10 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(1)).await;
         receive(&state, &known("CA"), now()).unwrap();
         assert_eq!(endings(&mut log), vec![Ending::AgentUnknown; 9_999]);
-        tokio::time::sleep(tokens::LIFE).await;
+        tokio::time::sleep(tokens::LIFE + Duration::from_millis(2)).await;
         assert_eq!(endings(&mut log), [Ending::StreamNeverCame]);
         assert!(receive(&state, &known("CB"), now()).unwrap().contains("busy"));
-        tokio::time::sleep(tokens::LIFE).await;
+        tokio::time::sleep(tokens::LIFE + Duration::from_millis(2)).await;
         assert!(receive(&state, &known("CC"), now()).unwrap().contains("<Connect>"));
         sweeper.abort();
     }
