@@ -135,7 +135,7 @@ fn candidates(url: &str) -> Vec<String> {
                 "wss" => &[443, 80],
                 _ => &[80],
             };
-            ports.iter().map(with).chain([given.clone()]).collect()
+            ports.iter().map(with).chain([given]).collect()
         }
     }
 }

@@ -5,17 +5,16 @@
 //! be numbers or strings or nonsense, unknown events and fields are ignored, and compatible carriers leave out
 //! stream ids and tracks. Knows nothing of sockets, and not what a call makes of the events.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+mod wire;
+
+use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::GeneralPurposeConfig;
 use base64::engine::{DecodePaddingMode, Simd};
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Command, Event, Malformed, Media, MediaFormat, Start};
+use self::wire::{Format, MediaBody, Message, Text};
+use super::{Command, Event, Malformed, Media, Start};
 use crate::audio::{Frame, Rate, g711};
 use crate::id::MarkId;
 
@@ -56,7 +55,7 @@ impl Codec {
 
     /// The event of one text frame. Does not allocate for media, once the buffers have grown.
     pub fn decode<'a>(&'a mut self, text: &'a [u8]) -> Result<Event<'a>, Malformed> {
-        let message = parse(text)?;
+        let message = wire::parse(text)?;
         match message.event.as_ref() {
             "connected" => return Ok(Event::Connected),
             "start" => return self.start(message).map(Event::Start),
@@ -178,233 +177,6 @@ fn digit(text: &str) -> Result<char, Malformed> {
     match (chars.next(), chars.next()) {
         (Some(digit @ ('0'..='9' | '*' | '#' | 'A'..='D')), None) => Ok(digit),
         _ => Err(Malformed::Digit),
-    }
-}
-
-fn parse(text: &[u8]) -> Result<Message<'_>, Malformed> {
-    // An array would be read as a struct whose fields have no names.
-    if text.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Malformed::Json);
-    }
-    serde_json::from_slice(text)
-        .or_else(|error| if error.is_data() { parse_kind(text) } else { Err(Malformed::Json) })
-}
-
-/// What does not fit the messages we know may be a message that we do not know.
-fn parse_kind(text: &[u8]) -> Result<Message<'_>, Malformed> {
-    let Kind { event } = serde_json::from_slice(text).map_err(|_| Malformed::Json)?;
-    match event.as_ref() {
-        "connected" | "stop" => Ok(Message { event, ..Message::default() }),
-        "start" | "media" | "mark" | "dtmf" => Err(Malformed::Field),
-        _ => Ok(Message { event, ..Message::default() }),
-    }
-}
-
-#[derive(Deserialize)]
-struct Kind<'a> {
-    #[serde(borrow)]
-    event: Text<'a>,
-}
-
-/// All messages in one flat struct: telling them apart by serde's tag would cost almost twice the time.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Message<'a> {
-    #[serde(borrow)]
-    event: Text<'a>,
-    stream_sid: Option<Text<'a>>,
-    start: Option<StartBody<'a>>,
-    media: Option<MediaBody<'a>>,
-    mark: Option<MarkBody<'a>>,
-    dtmf: Option<DtmfBody<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StartBody<'a> {
-    #[serde(borrow)]
-    stream_sid: Option<Text<'a>>,
-    call_sid: Option<Text<'a>>,
-    account_sid: Option<Text<'a>>,
-    media_format: Option<Format<'a>>,
-    custom_parameters: Option<Parameters>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Format<'a> {
-    #[serde(borrow)]
-    encoding: Option<Text<'a>>,
-    sample_rate: Option<Counter>,
-    channels: Option<Counter>,
-}
-
-impl Format<'_> {
-    fn known(self) -> Option<MediaFormat> {
-        let number = |counter: Option<Counter>| u32::try_from(counter?.0?).ok();
-        Some(MediaFormat {
-            encoding: self.encoding?.into_string(),
-            sample_rate: number(self.sample_rate)?,
-            channels: number(self.channels)?,
-        })
-    }
-}
-
-#[derive(Deserialize)]
-struct MediaBody<'a> {
-    #[serde(borrow)]
-    track: Option<Text<'a>>,
-    chunk: Option<Counter>,
-    payload: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct MarkBody<'a> {
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct DtmfBody<'a> {
-    #[serde(borrow)]
-    digit: Option<Text<'a>>,
-}
-
-/// A string, borrowed unless it has escapes (some encoders write the slashes of base64 as `\/`).
-#[derive(Default)]
-struct Text<'a>(Cow<'a, str>);
-
-impl Text<'_> {
-    fn into_string(self) -> String {
-        self.0.into_owned()
-    }
-}
-
-impl std::ops::Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl AsRef<str> for Text<'_> {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Owned(text.to_owned())))
-    }
-}
-
-/// A number that may be written as a string; `None` for everything that is no `u64`.
-struct Counter(Option<u64>);
-
-impl<'de> Deserialize<'de> for Counter {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor).map(|scalar| match scalar {
-            Scalar::Number(number) => Self(Some(number)),
-            Scalar::Text(text) => Self(text.parse().ok()),
-            Scalar::Other => Self(None),
-        })
-    }
-}
-
-/// The `<Parameter>`s: strings, by the protocol; anything else is left out.
-#[derive(Default)]
-struct Parameters(BTreeMap<String, String>);
-
-impl<'de> Deserialize<'de> for Parameters {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let all = BTreeMap::<String, Scalar<'de>>::deserialize(deserializer)?;
-        let texts = all.into_iter().filter_map(|(name, value)| match value {
-            Scalar::Text(text) => Some((name, text.into_owned())),
-            Scalar::Number(number) => Some((name, number.to_string())),
-            Scalar::Other => None,
-        });
-        Ok(Self(texts.collect()))
-    }
-}
-
-enum Scalar<'a> {
-    Text(Cow<'a, str>),
-    Number(u64),
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Scalar<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor)
-    }
-}
-
-/// Takes any JSON value, so that what nobody needs can refuse no message.
-struct ScalarVisitor;
-
-impl<'de> Visitor<'de> for ScalarVisitor {
-    type Value = Scalar<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Scalar::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Scalar::Number(number))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Other)
     }
 }
 

@@ -32,14 +32,15 @@ pub(super) enum Error {
 }
 
 impl Error {
-    const fn status(&self) -> StatusCode {
+    fn status(&self) -> StatusCode {
         match self {
             Self::NoAuthToken | Self::NoPublicUrl => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyUnreadable | Self::TooManyParameters(_) | Self::Upgrade(_) => StatusCode::BAD_REQUEST,
+            Self::BodyUnreadable | Self::TooManyParameters(_) => StatusCode::BAD_REQUEST,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Signature(_) | Self::TokenSpent => StatusCode::FORBIDDEN,
             Self::TokenUnknown => StatusCode::NOT_FOUND,
+            Self::Upgrade(rejection) => rejection.status(),
         }
     }
 }
@@ -59,11 +60,6 @@ impl IntoResponse for Error {
             | Self::TokenSpent
             | Self::Upgrade(_) => tracing::debug!(error = %self, "a request was refused"),
         }
-        let status = self.status();
-        match self {
-            // Says which header is wrong, with its own status (426 where HTTP/1.1 asks for it).
-            Self::Upgrade(rejection) => rejection.into_response(),
-            other => (status, format!("{other}\n")).into_response(),
-        }
+        (self.status(), format!("{self}\n")).into_response()
     }
 }

@@ -58,6 +58,7 @@ pub(super) fn receive(state: &State, request: &VoiceRequest, now: Instant) -> Re
     state.bridge.record(ledger.entry(Record::Ended(ending), now));
     let document = answer::document(&[Verb::Reject(reason)]);
     desk.refuse(call_sid, &document, now);
+    state.note_issued();
     Ok(document)
 }
 
@@ -128,9 +129,13 @@ mod tests {
     use crate::store::{Handle, Line};
 
     fn state() -> (Arc<State>, Receiver<Line>) {
+        state_of(Agent::default())
+    }
+
+    fn state_of(agent: Agent) -> (Arc<State>, Receiver<Line>) {
         let (store, log) = Handle::pair(32_768);
         let config = Config { public_url: Some("https://voice.example.com".to_owned()), ..Config::default() };
-        let agents = vec![Arc::new(Agent::default())];
+        let agents = vec![Arc::new(agent)];
         let bridge = Arc::new(Bridge::new(store));
         (Arc::new(State::new(&config, vec![Secret::new("12345")], agents, bridge).unwrap()), log)
     }
@@ -182,6 +187,26 @@ mod tests {
         assert_eq!(endings(&mut log), vec![Ending::StreamNeverCame; 60]);
         tokio::time::sleep(tokens::LIFE).await;
         assert_eq!(endings(&mut log), vec![Ending::StreamNeverCame; 30]);
+        sweeper.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_are_refused_neither_delay_the_others_nor_fill_the_desk_for_ever() {
+        let (state, mut log) = state_of(Agent { number: Some("+1".to_owned()), ..Agent::default() });
+        let sweeper = tokio::spawn(Arc::clone(&state).sweep());
+        let now = || tokio::time::Instant::now().into_std();
+        let known = |call_sid| VoiceRequest { to: Some("+1".to_owned()), ..request(call_sid) };
+        for number in 1..10_000 {
+            receive(&state, &request(&format!("CA{number}")), now()).unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        receive(&state, &known("CA"), now()).unwrap();
+        assert_eq!(endings(&mut log), vec![Ending::AgentUnknown; 9_999]);
+        tokio::time::sleep(tokens::LIFE + Duration::from_millis(2)).await;
+        assert_eq!(endings(&mut log), [Ending::StreamNeverCame]);
+        assert!(receive(&state, &known("CB"), now()).unwrap().contains("busy"));
+        tokio::time::sleep(tokens::LIFE + Duration::from_millis(2)).await;
+        assert!(receive(&state, &known("CC"), now()).unwrap().contains("<Connect>"));
         sweeper.abort();
     }
 

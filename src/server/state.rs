@@ -25,7 +25,7 @@ pub struct State {
     public_url: Option<PublicUrl>,
     auth_tokens: Vec<Secret>,
     desk: Mutex<Desk>,
-    /// The desk was empty and is not any longer.
+    /// The desk has something new to watch.
     issued: Notify,
 }
 
@@ -109,7 +109,7 @@ impl State {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A token was issued: the sweeper looks at the desk again.
+    /// Something came to the desk: the sweeper looks at it again.
     pub(super) fn note_issued(&self) {
         self.issued.notify_one();
     }
@@ -119,8 +119,10 @@ impl State {
         loop {
             let deadline = self.desk().deadline();
             match deadline {
-                // A token that is issued meanwhile is due later than this one.
-                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                Some(deadline) => {
+                    // Whether time is up or something new may be due earlier: the desk knows.
+                    let _ = tokio::time::timeout_at(deadline.into(), self.issued.notified()).await;
+                }
                 None => self.issued.notified().await,
             }
             let expired = self.desk().expire(Instant::now().into_std());
@@ -134,7 +136,7 @@ impl State {
         self.end(waiting, &Ending::Drained);
     }
 
-    fn end(&self, admissions: Vec<Box<Admission>>, ending: &Ending) {
+    fn end(&self, admissions: Vec<Admission>, ending: &Ending) {
         for mut admission in admissions {
             let entry = admission.ledger.entry(Record::Ended(ending.clone()), Instant::now().into_std());
             self.bridge.record(entry);

@@ -141,13 +141,13 @@ impl Desk {
     }
 
     /// The calls whose streams can no longer come.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<Box<Admission>> {
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Admission> {
         let mut expired = Vec::new();
         while let Some(slot) = self.waiting.front().and_then(|token| self.slots.get_mut(token)) {
             if now < slot.issued + LIFE {
                 break;
             }
-            expired.extend(slot.admission.take());
+            expired.extend(slot.admission.take().map(|admission| *admission));
             self.waiting.pop_front();
         }
         self.forget(now);
@@ -161,8 +161,13 @@ impl Desk {
     }
 
     /// All calls whose streams have not come. No token is good any longer.
-    pub(super) fn close(&mut self) -> Vec<Box<Admission>> {
-        std::mem::take(self).slots.into_values().filter_map(|slot| slot.admission).collect()
+    pub(super) fn close(&mut self) -> Vec<Admission> {
+        std::mem::take(self)
+            .slots
+            .into_values()
+            .filter_map(|slot| slot.admission)
+            .map(|admission| *admission)
+            .collect()
     }
 
     fn insert(&mut self, token: Token, slot: Slot) {
@@ -216,7 +221,7 @@ mod tests {
         Token::parse(&document).unwrap()
     }
 
-    fn ids(admissions: &[Box<Admission>]) -> Vec<u128> {
+    fn ids(admissions: &[Admission]) -> Vec<u128> {
         admissions.iter().map(|admission| admission.ledger.call().as_u128()).collect()
     }
 

@@ -163,9 +163,9 @@ fn a_frame_is_read_leniently_where_nothing_is_lost(
 fn a_payload_is_at_most_one_second(#[case] bytes: usize, #[case] expected: Result<usize, Malformed>) {
     let payload = base64::engine::general_purpose::STANDARD.encode(vec![0xFF; bytes]);
     let text = json!({"event": "media", "media": {"payload": payload}}).to_string();
-    let samples = started().decode(text.as_bytes()).map(|event| match event {
-        Event::Media(media) => media.samples.len(),
-        other => panic!("{other:?}"),
+    let samples = started().decode(text.as_bytes()).map(|event| {
+        let Event::Media(media) = event else { panic!("{event:?}") };
+        media.samples.len()
     });
     assert_eq!(samples, expected);
 }
@@ -226,9 +226,9 @@ fn a_start_needs_a_stream_a_call_and_a_format(
     #[case] text: String,
     #[case] expected: Result<&str, Malformed>,
 ) {
-    let parameters = Codec::new().decode(text.as_bytes()).map(|event| match event {
-        Event::Start(start) => format!("{:?}", start.parameters),
-        other => panic!("{other:?}"),
+    let parameters = Codec::new().decode(text.as_bytes()).map(|event| {
+        let Event::Start(start) = event else { panic!("{event:?}") };
+        format!("{:?}", start.parameters)
     });
     assert_eq!(parameters, expected.map(str::to_owned));
 }
