@@ -47,9 +47,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(&args.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener =
+        TcpListener::bind(&args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let server = Server::start(listener, args.config()?)?;
     let mut observations = server.observations();
     if let (Some(path), Some(pem)) = (&args.ca_out, server.ca_pem()) {

@@ -52,10 +52,9 @@ fn service(path: &str) -> Option<(Service, &str)> {
             (version @ ("v1" | "v1beta" | "v1alpha"), "GenerativeService.BidiGenerateContent") => {
                 Some((Service::Dev, version))
             }
-            (
-                version @ ("v1" | "v1beta" | "v1alpha"),
-                "GenerativeService.BidiGenerateContentConstrained",
-            ) => Some((Service::Constrained, version)),
+            (version @ ("v1" | "v1beta" | "v1alpha"), "GenerativeService.BidiGenerateContentConstrained") => {
+                Some((Service::Constrained, version))
+            }
             _ => None,
         };
     }

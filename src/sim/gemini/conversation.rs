@@ -253,16 +253,14 @@ impl Conversation {
     }
 
     fn handle_tool_response(&mut self, response: &ToolResponse, now: Instant) {
-        let is_answered =
-            |id: &str| response.function_responses.iter().any(|response| response.id == id);
-        match std::mem::replace(&mut self.floor, Floor::Idle) {
-            Floor::Calling { id, reply } if is_answered(&id) => {
-                self.mouth.function_answered();
-                let until = now + self.behaviour.think;
-                self.floor = Floor::Thinking { until, reply };
-            }
-            // Answers to calls that were cancelled, or never made, are ignored.
-            floor => self.floor = floor,
+        let is_answered = |id: &str| response.function_responses.iter().any(|response| response.id == id);
+        // Answers to calls that were cancelled, or never made, are ignored.
+        if !matches!(&self.floor, Floor::Calling { id, .. } if is_answered(id)) {
+            return;
+        }
+        if let Floor::Calling { reply, .. } = std::mem::replace(&mut self.floor, Floor::Idle) {
+            self.mouth.function_answered();
+            self.floor = Floor::Thinking { until: now + self.behaviour.think, reply };
         }
     }
 
@@ -342,4 +340,3 @@ impl Conversation {
         }
     }
 }
-

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::refusal::Refusal;
 use super::request::{ActivityDetection, Sensitivity};
-use crate::audio::vad::{Activity, Config, Energy};
 use crate::audio::Rate;
+use crate::audio::vad::{Activity, Config, Energy};
 
 /// Something heard. Offsets count the audio of this connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -235,11 +235,13 @@ mod tests {
     }
 
     fn audio(steps: &VecDeque<Step>) -> Vec<(u64, usize)> {
-        let audio = steps.iter().filter_map(|step| match &step.part {
-            Part::Audio { bytes, .. } => Some((step.at.as_millis() as u64, bytes.len())),
-            _ => None,
-        });
-        audio.collect()
+        let mut audio = Vec::new();
+        for step in steps {
+            if let Part::Audio { bytes, .. } = &step.part {
+                audio.push((step.at.as_millis() as u64, bytes.len()));
+            }
+        }
+        audio
     }
 
     fn at(steps: &VecDeque<Step>, part: &Part) -> Duration {
@@ -297,15 +299,31 @@ mod tests {
     }
 
     #[rstest]
-    #[case::native25(Personality::Native25, Form::AudioAndWords, "thought (One two.)( Three.)AAA generated complete")]
-    #[case::flash31(Personality::Flash31, Form::AudioAndWords, "content{} [One ][two. ][Three.] generated complete")]
-    #[case::live38(Personality::Live38, Form::AudioAndWords, "{}content{} [One ]{}[two. ]{}[Three.] generated complete")]
+    #[case::native25(
+        Personality::Native25,
+        Form::AudioAndWords,
+        "thought (One two.)( Three.)AAA generated complete"
+    )]
+    #[case::flash31(
+        Personality::Flash31,
+        Form::AudioAndWords,
+        "content{} [One ][two. ][Three.] generated complete"
+    )]
+    #[case::live38(
+        Personality::Live38,
+        Form::AudioAndWords,
+        "{}content{} [One ]{}[two. ]{}[Three.] generated complete"
+    )]
     #[case::vertex(
         Personality::VertexHalfCascade,
         Form::AudioAndWords,
         "(begin)(One)( two.)( Three.)(finished)AAA generated complete"
     )]
-    #[case::vertex_text(Personality::VertexHalfCascade, Form::Text, "<One>< two.>< Three.> generated complete")]
+    #[case::vertex_text(
+        Personality::VertexHalfCascade,
+        Form::Text,
+        "<One>< two.>< Three.> generated complete"
+    )]
     #[case::nobody_asked(Personality::Native25, Form::Audio, "thought AAA generated complete")]
     fn each_family_has_its_own_order(
         #[case] personality: Personality,

@@ -20,8 +20,7 @@ pub(super) enum Request {
 
 /// Parses one client message.
 pub(super) fn parse(bytes: &[u8]) -> Result<Request, Refusal> {
-    let value: Value =
-        serde_json::from_slice(bytes).map_err(|error| Refusal::Syntax(format!("{error}.")))?;
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| Refusal::Syntax(format!("{error}.")))?;
     let envelope: Envelope = read(schema::canonical(value, &schema::CLIENT_MESSAGE)?)?;
     if let Some(setup) = envelope.setup {
         return Ok(Request::Setup(setup));
@@ -177,10 +176,11 @@ pub(super) struct Blob {
 
 impl Blob {
     /// The blob as audio: raw PCM, 16 bits little-endian, mono; 16 kHz where the mime type names no rate.
+    /// Half a sample at the end is dropped: what the real service does with it is not known.
     pub(super) fn audio(&self) -> Result<(Rate, Vec<i16>), Refusal> {
         let rate = pcm_rate(&self.mime_type).ok_or(Refusal::AudioFormat)?;
         let bytes = schema::decode_bytes(&self.data).ok_or(Refusal::AudioFormat)?;
-        let (pairs, []) = bytes.as_chunks::<2>() else { return Err(Refusal::AudioFormat) };
+        let (pairs, _half) = bytes.as_chunks::<2>();
         Ok((rate, pairs.iter().map(|&pair| i16::from_le_bytes(pair)).collect()))
     }
 }
@@ -247,14 +247,8 @@ mod tests {
         assert_eq!(samples[..2], [i16::from_le_bytes([0xfa, 0xfb]), i16::from_le_bytes([0xfc, 0xfd])]);
     }
 
-    #[rstest]
-    #[case(b"{}".as_slice(), Refusal::InvalidArgument)]
-    #[case(br#"{"realtimeInput": {"audio": {"mimeType": "audio/pcm", "data": "AA=="}}}"#.as_slice(), Refusal::AudioFormat)]
-    fn an_empty_message_and_half_a_sample_are_refused(#[case] frame: &[u8], #[case] refusal: Refusal) {
-        let result = parse(frame).and_then(|request| match request {
-            Request::RealtimeInput(input) => input.audio.unwrap().audio().map(|_| ()),
-            _ => Ok(()),
-        });
-        assert_eq!(result, Err(refusal));
+    #[test]
+    fn an_empty_message_is_refused() {
+        assert_eq!(parse(b"{}").err(), Some(Refusal::InvalidArgument));
     }
 }

@@ -78,7 +78,7 @@ impl Scenario {
     /// Reads a scenario file and the sounds it names, relative to it.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read(path).map_err(|error| Error::Read(path.to_owned(), error))?;
-        let folder = path.parent().unwrap_or(Path::new(""));
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
         Self::parse(path, &text, |name| {
             let path = folder.join(name);
             std::fs::read(&path).map(Cow::Owned).map_err(|error| Error::Read(path, error))
@@ -88,8 +88,7 @@ impl Scenario {
     /// The embedded scenario: a shop that sells a Chromecast, in three answers.
     pub fn shop() -> Result<Self, Error> {
         const SHOP: &[u8] = include_bytes!("../../../fixtures/gemini/shop.json");
-        const SOUND: &[u8] =
-            include_bytes!("../../../fixtures/audio/human-shop-side-sells-a-chromecast.wav");
+        const SOUND: &[u8] = include_bytes!("../../../fixtures/audio/human-shop-side-sells-a-chromecast.wav");
         Self::parse(Path::new("shop.json"), SHOP, |name| {
             if name.ends_with("human-shop-side-sells-a-chromecast.wav") {
                 Ok(Cow::Borrowed(SOUND))
@@ -117,8 +116,7 @@ impl Scenario {
         text: &[u8],
         mut open: impl FnMut(&str) -> Result<Cow<'a, [u8]>, Error>,
     ) -> Result<Self, Error> {
-        let file: File =
-            serde_json::from_slice(text).map_err(|error| Error::Json(path.to_owned(), error))?;
+        let file: File = serde_json::from_slice(text).map_err(|error| Error::Json(path.to_owned(), error))?;
         let mut read = |line: Line| line.read(&mut open);
         let greeting = file.greeting.map(&mut read).transpose()?;
         let mut turns = Vec::with_capacity(file.turns.len());
@@ -241,7 +239,9 @@ mod tests {
     )]
     fn a_wrong_scenario_says_what_is_wrong(#[case] text: &str, #[case] message: &str) {
         let error = Scenario::parse(Path::new("s.json"), text.as_bytes(), |name| match name {
-            "x.wav" => Ok(wav::write(&wav::Wav { rate: Rate::LINE, channels: 1, samples: vec![0; 8] }).into()),
+            "x.wav" => {
+                Ok(wav::write(&wav::Wav { rate: Rate::LINE, channels: 1, samples: vec![0; 8] }).into())
+            }
             _ => Err(Error::Read(name.into(), std::io::ErrorKind::NotFound.into())),
         })
         .unwrap_err();

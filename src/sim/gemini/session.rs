@@ -32,7 +32,10 @@ enum Phase {
     /// Waits for `setup`.
     Opening,
     /// Has taken `setup` and will answer it, or never will.
-    Preparing { setup: Box<Setup>, ready_at: Option<Instant> },
+    Preparing {
+        setup: Box<Setup>,
+        ready_at: Option<Instant>,
+    },
     Live(Box<Conversation>),
     /// Has answered `setup`, and closes at whatever comes next (3.8 with affective dialogue).
     Doomed,
@@ -41,12 +44,7 @@ enum Phase {
 
 impl Session {
     /// A connection that was just upgraded.
-    pub fn new(
-        behaviour: Arc<Behaviour>,
-        scenario: Arc<Scenario>,
-        admission: Admission,
-        seed: u64,
-    ) -> Self {
+    pub fn new(behaviour: Arc<Behaviour>, scenario: Arc<Scenario>, admission: Admission, seed: u64) -> Self {
         let mut outputs = Outputs::default();
         outputs.observe(Observation::Connected);
         Self { behaviour, scenario, admission, seed, outputs, phase: Phase::Opening }
@@ -71,14 +69,14 @@ impl Session {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Preparing { setup, ready_at: Some(ready_at) } if ready_at <= now => self.open(&setup),
-            mut phase => {
-                if let Phase::Live(conversation) = &mut phase {
-                    conversation.handle_timeout(now);
-                }
-                self.phase = phase;
-            }
+        let is_ready = |ready_at: &Option<Instant>| ready_at.is_some_and(|ready_at| ready_at <= now);
+        if matches!(&self.phase, Phase::Preparing { ready_at, .. } if is_ready(ready_at))
+            && let Phase::Preparing { setup, .. } = std::mem::replace(&mut self.phase, Phase::Closed)
+        {
+            self.open(&setup);
+        }
+        if let Phase::Live(conversation) = &mut self.phase {
+            conversation.handle_timeout(now);
         }
     }
 
@@ -156,3 +154,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

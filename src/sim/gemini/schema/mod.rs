@@ -34,8 +34,8 @@ pub(super) enum Kind {
     /// The name of the enum and its values by number.
     Enum(&'static str, &'static [&'static str]),
     Message(&'static Message),
-    List(&'static Kind),
-    Map(&'static Kind),
+    List(&'static Self),
+    Map(&'static Self),
     /// `google.protobuf.Struct`: any object.
     Struct,
     /// `google.protobuf.Value`: anything.
@@ -200,9 +200,7 @@ fn integer(value: &Value) -> Option<i64> {
         |number: f64| (number.fract() == 0.0 && number.abs() <= EXACT_MAX).then_some(number as i64);
     match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(from_float)),
-        Value::String(text) => {
-            text.parse().ok().or_else(|| text.parse().ok().and_then(from_float))
-        }
+        Value::String(text) => text.parse().ok().or_else(|| text.parse().ok().and_then(from_float)),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }

@@ -16,10 +16,7 @@ pub(in super::super) static CLIENT_MESSAGE: Message = Message::new(&[
     ("toolResponse", Kind::Message(&TOOL_RESPONSE)),
     ("contextUpdate", Kind::Message(&CONTEXT_UPDATE)),
 ])
-.with_oneof(
-    "message_type",
-    &["setup", "clientContent", "realtimeInput", "toolResponse", "contextUpdate"],
-);
+.with_oneof("message_type", &["setup", "clientContent", "realtimeInput", "toolResponse", "contextUpdate"]);
 
 static EMPTY: Message = Message::new(&[]);
 
@@ -59,8 +56,7 @@ static GENERATION_CONFIG: Message = Message::new(&[
     ("seed", Int32),
 ]);
 
-const MODALITY: Kind =
-    Kind::Enum("Modality", &["MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO"]);
+const MODALITY: Kind = Kind::Enum("Modality", &["MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO"]);
 
 const MEDIA_RESOLUTION: Kind = Kind::Enum(
     "MediaResolution",
@@ -161,10 +157,7 @@ static SLIDING_WINDOW: Message = Message::new(&[("targetTokens", Int64)]);
 static TRANSCRIPTION_CONFIG: Message = Message::new(&[
     ("languageCodes", STRINGS),
     ("customVocabulary", STRINGS),
-    (
-        "mode",
-        Kind::Enum("TranscriptionMode", &["TRANSCRIPTION_MODE_UNSPECIFIED", "VERBATIM", "SMART"]),
-    ),
+    ("mode", Kind::Enum("TranscriptionMode", &["TRANSCRIPTION_MODE_UNSPECIFIED", "VERBATIM", "SMART"])),
     ("wordTimestamp", Bool),
     ("diarization", Bool),
     ("sourceText", Text),
@@ -187,8 +180,7 @@ static AVATAR_CONFIG: Message = Message::new(&[
 static CUSTOMIZED_AVATAR: Message = Message::new(&[("imageMimeType", Text), ("imageData", Bytes)]);
 
 // The lists of harm categories grow; the names are not checked.
-static SAFETY_SETTING: Message =
-    Message::new(&[("category", Text), ("threshold", Text), ("method", Text)]);
+static SAFETY_SETTING: Message = Message::new(&[("category", Text), ("threshold", Text), ("method", Text)]);
 
 static TOOL: Message = Message::new(&[
     ("functionDeclarations", List(&Kind::Message(&FUNCTION_DECLARATION))),
@@ -283,10 +275,7 @@ static FUNCTION_RESPONSE: Message = Message::new(&[
     ("id", Text),
     ("name", Text),
     ("response", Struct),
-    (
-        "scheduling",
-        Kind::Enum("Scheduling", &["SCHEDULING_UNSPECIFIED", "SILENT", "WHEN_IDLE", "INTERRUPT"]),
-    ),
+    ("scheduling", Kind::Enum("Scheduling", &["SCHEDULING_UNSPECIFIED", "SILENT", "WHEN_IDLE", "INTERRUPT"])),
     ("willContinue", Bool),
     ("parts", List(&Kind::Message(&FUNCTION_RESPONSE_PART))),
 ]);
