@@ -207,6 +207,26 @@ mod tests {
         assert_eq!(heard, expected);
     }
 
+    #[test]
+    fn the_four_turns_of_a_recorded_caller_are_found() {
+        let file = include_bytes!("../../../fixtures/audio/human-caller-side-buys-a-chromecast.wav");
+        let samples = crate::audio::wav::read(file).unwrap().samples;
+        let mut ears = Ears::new(&ActivityDetection::default(), false);
+        let mut heard = Vec::new();
+        for chunk in samples.chunks(160) {
+            ears.handle_audio(Rate::LINE, chunk, &mut heard);
+        }
+        let starts = heard.iter().filter_map(|heard| match heard {
+            Heard::SpeechStart { offset } => Some(offset.as_millis()),
+            Heard::SpeechEnd { .. } | Heard::Burst => None,
+        });
+        let starts: Vec<_> = starts.collect();
+        assert_eq!((starts.len(), heard.len()), (4, 8), "{heard:?}");
+        for (start, spoken) in starts.iter().zip([1000, 8800, 14_250, 20_300]) {
+            assert!(start.abs_diff(spoken) < 150, "{heard:?}");
+        }
+    }
+
     #[rstest]
     #[case::short_word_passes(None, None, &[(0, 100), (3000, 80), (0, 900)], 2)]
     #[case::short_word_is_below_the_padding(Some(200), None, &[(0, 100), (3000, 80), (0, 900)], 0)]
