@@ -222,8 +222,9 @@ mod tests {
         });
         let starts: Vec<_> = starts.collect();
         assert_eq!((starts.len(), heard.len()), (4, 8), "{heard:?}");
+        // The marks of the recording lie up to a quarter of a second before the sound.
         for (start, spoken) in starts.iter().zip([1000, 8800, 14_250, 20_300]) {
-            assert!(start.abs_diff(spoken) < 150, "{heard:?}");
+            assert!(start.abs_diff(spoken) < 250, "{heard:?}");
         }
     }
 
