@@ -19,7 +19,7 @@ impl Script {
     /// The caller of this recording. With `chunk_len` what is said is cut anew, into messages of that many bytes.
     pub fn new(fixture: &Fixture, chunk_len: Option<usize>) -> Self {
         let hang_up = |step: &&Step| step.act == Act::HangUp;
-        let hang_up = fixture.steps.iter().find(hang_up).map_or(fixture.duration(), |step| step.at);
+        let hang_up = fixture.steps.iter().find(hang_up).map_or_else(|| fixture.duration(), |step| step.at);
         let acts = fixture.steps.iter().filter(|step| step.act != Act::HangUp);
         let mut steps: Vec<_> = match chunk_len {
             None => acts.cloned().collect(),
@@ -78,7 +78,7 @@ fn rechunked(fixture: &Fixture, len: usize) -> Vec<Step> {
     let mut from = None;
     for step in &fixture.steps {
         if let Act::Speak(bytes) = &step.act {
-            from.get_or_insert(step.at.saturating_sub(span(bytes.len())));
+            from.get_or_insert_with(|| step.at.saturating_sub(span(bytes.len())));
             said.extend_from_slice(bytes);
         }
     }

@@ -44,6 +44,17 @@ pub struct Tally {
     pub violations: Vec<Violation>,
 }
 
+impl Tally {
+    /// Adds a later stream of the same call.
+    pub fn append(&mut self, later: Self) {
+        self.spoken.append(&later.spoken);
+        self.lateness.extend(later.lateness);
+        self.marks_played += later.marks_played;
+        self.marks_cleared += later.marks_cleared;
+        self.violations.extend(later.violations);
+    }
+}
+
 /// Violations kept of one stream; the carrier itself reports each kind once.
 const VIOLATIONS_MAX: usize = 100;
 
@@ -68,13 +79,15 @@ pub struct Stream {
 enum Starts {
     At(Instant),
     Did(Instant),
-    HungUp,
+    HungUp(Instant),
 }
 
 /// What is left of a stream when its socket is gone.
 #[derive(Debug)]
 pub struct Finished {
     pub ids: Ids,
+    /// When `start` was sent.
+    pub began: Option<Instant>,
     pub script: Script,
     pub played: Played,
     pub tally: Tally,
@@ -113,7 +126,7 @@ impl Stream {
             Starts::Did(_) => {
                 [self.script.poll_timeout(), self.playout.poll_timeout()].into_iter().flatten().min()
             }
-            Starts::HungUp => None,
+            Starts::HungUp(_) => None,
         }
     }
 
@@ -134,7 +147,7 @@ impl Stream {
     pub fn handle_text(&mut self, text: &str, now: Instant) {
         match self.starts {
             Starts::At(_) => self.violation(Violation::new(wire::INVALID, "a message before start was sent")),
-            Starts::HungUp => {}
+            Starts::HungUp(_) => {}
             Starts::Did(_) => {
                 self.echo(now);
                 let mut violations = Vec::new();
@@ -156,7 +169,17 @@ impl Stream {
     /// The socket is gone.
     pub fn finish(mut self, now: Instant) -> Finished {
         self.echo(now);
-        Finished { ids: self.ids, script: self.script, played: self.playout.finish(now), tally: self.tally }
+        let began = match self.starts {
+            Starts::At(_) => None,
+            Starts::Did(began) | Starts::HungUp(began) => Some(began),
+        };
+        Finished {
+            began,
+            ids: self.ids,
+            script: self.script,
+            played: self.playout.finish(now),
+            tally: self.tally,
+        }
     }
 
     fn start(&mut self, now: Instant) {
@@ -189,7 +212,7 @@ impl Stream {
                         self.send(Message::Stop);
                     }
                     self.outputs.push_back(Output::HangUp);
-                    self.starts = Starts::HungUp;
+                    self.starts = Starts::HungUp(began);
                     return;
                 }
             }
@@ -283,7 +306,7 @@ mod tests {
         assert_eq!(outputs(&mut stream), ["media 2"]);
         stream.handle_timeout(now + 41 * MS);
         assert_eq!(outputs(&mut stream), ["media 3", "stop 4", "hang up"]);
-        assert_eq!(stream.finish(now + 41 * MS).tally.lateness, [0 * MS, MS]);
+        assert_eq!(stream.finish(now + 41 * MS).tally.lateness, [Duration::ZERO, MS]);
     }
 
     #[test]

@@ -229,7 +229,10 @@ fn read(document: &str) -> Result<Element, Error> {
                 }
             }
             Event::Eof => return Err(Error::Incomplete),
-            content => append_text(&content, open.last_mut())?,
+            Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {}
+            content @ (Event::Text(_) | Event::CData(_) | Event::GeneralRef(_)) => {
+                append_text(&content, open.last_mut())?;
+            }
         }
     }
 }
