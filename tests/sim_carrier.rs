@@ -1,4 +1,5 @@
 //! The simulated carrier against a small server of its own: real sockets, known audio.
+#![allow(clippy::unwrap_used, reason = "a test panics")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -150,7 +151,8 @@ async fn media(
 /// The server's side of a stream: reads its messages and behaves as its part says.
 async fn serve(server: &Server, part: String, mut socket: WebSocket) -> Option<()> {
     let mut sid = String::new();
-    while let Some(Ok(message)) = socket.recv().await {
+    while let Some(message) = socket.recv().await {
+        let message = message.inspect_err(|_| server.note("broken socket")).ok()?;
         let Message::Text(text) = message else { continue };
         let message: Value = serde_json::from_str(&text).unwrap();
         let event = message["event"].as_str().unwrap().to_owned();
@@ -196,7 +198,7 @@ fn quiet(len_ms: usize) -> Fixture {
 }
 
 async fn call(config: Config) -> Report {
-    place(config).await.unwrap()
+    tokio::spawn(place(config)).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -220,6 +222,8 @@ async fn what_the_server_echoes_is_heard_bit_by_bit() {
 async fn after_the_servers_close_the_next_verb_runs() {
     let server = Server::start().await;
     let report = call(server.config("play", quiet(5_000))).await;
+    server.drained(1).await;
+    assert_eq!(server.saw("broken socket"), 0);
     assert_eq!(report.heard(), known_audio());
     assert_eq!((report.audio.marks_played, report.audio.lost_bytes), (1, 0));
     assert_eq!(report.verbs, ["Connect", "Redirect", "Hangup"]);
@@ -245,7 +249,7 @@ async fn a_clear_silences_the_line_and_sends_the_mark_back() {
     let report = call(config).await;
     let mut cleared = None;
     while let Ok((at, event)) = seen.try_recv() {
-        cleared = cleared.or((event == Event::Cleared).then_some(at));
+        cleared = cleared.or_else(|| (event == Event::Cleared).then_some(at));
     }
     let cleared = cleared.unwrap();
     assert!(report.silence_after(cleared) < Duration::from_millis(5));

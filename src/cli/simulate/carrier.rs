@@ -56,7 +56,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(path) = &args.wav {
         std::fs::write(path, report.wav()).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    print(&report, args.json)
+    print(&report, args.json)?;
+    let failed = matches!(report.ending, carrier::Ending::NoDocument { .. });
+    anyhow::ensure!(!failed, "the server gave no usable instructions");
+    Ok(())
 }
 
 fn print(report: &Report, json: bool) -> anyhow::Result<()> {

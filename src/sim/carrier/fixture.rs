@@ -380,6 +380,15 @@ mod tests {
     }
 
     #[test]
+    fn the_barge_in_call_presses_a_key_and_hangs_up() {
+        let fixture = Fixture::load(Path::new("fixtures/calls/barge-in.jsonl")).unwrap();
+        let keys = fixture.steps.iter().filter(|step| matches!(step.act, Act::Press(_)));
+        assert_eq!(keys.map(|step| step.at.as_millis()).collect::<Vec<_>>(), [12_200]);
+        assert_eq!(fixture.steps.last().map(|step| &step.act), Some(&Act::HangUp));
+        assert!(fixture.duration() < Duration::from_secs(14));
+    }
+
+    #[test]
     fn a_caller_made_of_audio_ends_each_frame_at_its_time() {
         let fixture = Fixture::from_mulaw(&[1; 200]).pressing(Duration::from_millis(10), "5");
         let times: Vec<_> = fixture.steps.iter().map(|step| step.at.as_millis()).collect();

@@ -183,6 +183,12 @@ impl Socket {
         timeout(CLOSE_MAX, poll_fn(|context| self.poll_send(context))).await.ok();
     }
 
+    /// Sends the close frame that answers the server's; nothing may follow it.
+    async fn answer_close(mut self) {
+        self.outbox.clear();
+        self.flush().await;
+    }
+
     /// Sends what is queued and a close frame, and waits a little for the server's.
     async fn close(mut self) {
         let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
@@ -236,7 +242,8 @@ impl Line {
             (End::CallerHungUp, HangUp::Drop) => self.socket.flush().await,
             (End::CallerHungUp, _) if self.deaf_from.is_some() => self.socket.flush().await,
             (End::CallerHungUp, _) => self.socket.close().await,
-            _ => {}
+            (End::ServerClosed { .. }, _) => self.socket.answer_close().await,
+            (End::Failed { .. }, _) => {}
         }
         Self::tell(&self.events, Event::StreamEnded { stream_sid: finished.ids.stream_sid.clone() });
         (finished, end)

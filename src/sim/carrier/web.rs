@@ -25,12 +25,17 @@ pub enum Error {
     Tls(#[from] rustls::Error),
     #[error("`{0}` is no http or https URL")]
     Url(String),
-    #[error("the request to {url} failed: {source}")]
+    #[error("the request to {url} failed: {}", root(source))]
     Request { url: String, source: reqwest::Error },
     #[error("the answer of {0} is longer than 64 KiB")]
     TooLong(String),
     #[error("cannot set up the HTTP client: {0}")]
     Client(reqwest::Error),
+}
+
+/// What it was in the end: the outer errors only say that something was.
+fn root(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), root)
 }
 
 /// Trusts the public roots, and `ca` where it is given.
