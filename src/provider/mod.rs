@@ -1,1 +1,3 @@
 //! Services that need the network: where they are and how to authenticate.
+
+pub mod gemini;
