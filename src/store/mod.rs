@@ -180,6 +180,11 @@ impl Handle {
         self.tally.lost()
     }
 
+    /// Transactions that failed; their lines were tried again.
+    pub fn failures(&self) -> u64 {
+        self.tally.failures()
+    }
+
     fn push(&self, line: Line) {
         // Counted before the writer can count it as done.
         self.tally.accepted(1);

@@ -10,6 +10,7 @@ pub(super) struct Tally {
     accepted: AtomicU64,
     kept: AtomicU64,
     lost: AtomicU64,
+    failures: AtomicU64,
     logged: Mutex<Option<Instant>>,
 }
 
@@ -30,6 +31,14 @@ impl Tally {
         if self.may_log(Instant::now()) {
             tracing::error!(lost, reason, "entries of the call log were lost");
         }
+    }
+
+    pub(super) fn fail(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     pub(super) fn lost(&self) -> u64 {

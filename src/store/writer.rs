@@ -101,6 +101,7 @@ impl Writer {
                 return Ok(());
             };
             self.disconnect();
+            self.tally.fail();
             if sqlite::verdict(&error) == Verdict::Refuse {
                 tracing::warn!(%error, lines = lines.len(), "the database refuses a line of the call log");
                 return Err(Refused);
