@@ -133,10 +133,11 @@ impl Query {
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await;
         let pool = pool.map_err(|source| Self::blame(path, source))?;
-        let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_master WHERE name IN ('calls', 'turns')")
-            .fetch_one(&pool)
-            .await
-            .map_err(|source| Self::blame(path, source))?;
+        let tables: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM sqlite_master WHERE name IN ('calls', 'turns')")
+                .fetch_one(&pool)
+                .await
+                .map_err(|source| Self::blame(path, source))?;
         if tables == 2 { Ok(Self { pool }) } else { Err(Error::Foreign { path: path.to_owned() }) }
     }
 

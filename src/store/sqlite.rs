@@ -73,7 +73,9 @@ pub(super) async fn write(connection: &mut SqliteConnection, line: &Line) -> Res
     placeholder(connection, entry).await?;
     match &entry.record {
         Record::Opened(_) => Ok(()),
-        Record::Answered { stream_sid, parameters } => answered(connection, entry, stream_sid, parameters).await,
+        Record::Answered { stream_sid, parameters } => {
+            answered(connection, entry, stream_sid, parameters).await
+        }
         Record::Turn(spoken) => turn(connection, entry, spoken).await,
         Record::Event(happened) => event(connection, entry, happened).await,
         Record::Ended(ending) => ended(connection, entry, ending).await,
@@ -184,11 +186,7 @@ async fn event(connection: &mut SqliteConnection, entry: &Entry, event: &Event) 
     Ok(())
 }
 
-async fn ended(
-    connection: &mut SqliteConnection,
-    entry: &Entry,
-    ending: &Ending,
-) -> Result<(), sqlx::Error> {
+async fn ended(connection: &mut SqliteConnection, entry: &Entry, ending: &Ending) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE calls
             SET ended_at = ?1, ending = ?2, ending_detail = ?3, ending_text = ?4,

@@ -70,6 +70,9 @@ mod tests {
         let tally = Tally::default();
         let start = Instant::now();
         let at = |ms| tally.may_log(start + Duration::from_millis(ms));
-        assert_eq!([at(0), at(1), at(999), at(1000), at(1500), at(2000)], [true, false, false, true, false, true]);
+        assert_eq!(
+            [at(0), at(1), at(999), at(1000), at(1500), at(2000)],
+            [true, false, false, true, false, true]
+        );
     }
 }

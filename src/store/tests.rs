@@ -83,10 +83,7 @@ fn opened() -> Record {
 }
 
 fn answered() -> Record {
-    Record::Answered {
-        stream_sid: "MZ1".to_owned(),
-        parameters: vec![("room".to_owned(), "7".to_owned())],
-    }
+    Record::Answered { stream_sid: "MZ1".to_owned(), parameters: vec![("room".to_owned(), "7".to_owned())] }
 }
 
 fn turn(speaker: Speaker, text: &str) -> Record {
@@ -110,7 +107,10 @@ fn story(scene: &Scene) -> Vec<Entry> {
         (2750, turn(Speaker::Caller, "Hello?")),
         (4000, turn(Speaker::Agent, "Good morning, you have")),
         (61_400, Record::Event(Event::AudioTotals(totals))),
-        (61_500, Record::Ended(Ending::LiveLost { cause: Failure::Closed { code: 1011, reason: "busy".into() } })),
+        (
+            61_500,
+            Record::Ended(Ending::LiveLost { cause: Failure::Closed { code: 1011, reason: "busy".into() } }),
+        ),
     ]
     .map(|(at, record)| scene.entry(&mut ledger, at, record))
     .into()
@@ -225,7 +225,10 @@ async fn hostile_text_survives_everywhere(#[case] text: &str) {
     store.close().await.unwrap();
 
     let call = scene.read(text).await.unwrap();
-    assert_eq!([&call.call.call_sid, &call.call.agent, &call.call.from, &call.circumstances.prompt], [text; 4]);
+    assert_eq!(
+        [&call.call.call_sid, &call.call.agent, &call.call.from, &call.circumstances.prompt],
+        [text; 4]
+    );
     assert_eq!(call.circumstances.parameters, json!({ text: text }));
     assert_eq!(call.circumstances.stream_sid.as_deref(), Some(text));
     assert_eq!(call.turns[0].text, text);
@@ -274,7 +277,8 @@ async fn closing_writes_everything_that_was_appended() {
     let handle = store.handle();
     for call in 1..=1000 {
         let mut ledger = scene.ledger(call);
-        for record in [opened(), answered(), turn(Speaker::Caller, "Hi"), Record::Ended(Ending::CallerHungUp)] {
+        for record in [opened(), answered(), turn(Speaker::Caller, "Hi"), Record::Ended(Ending::CallerHungUp)]
+        {
             handle.append(scene.entry(&mut ledger, 20, record));
         }
     }

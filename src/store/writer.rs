@@ -114,7 +114,8 @@ impl Writer {
 
     /// One transaction with these lines.
     async fn commit(&mut self, lines: &[Line]) -> Result<(), sqlx::Error> {
-        let wanted = if lines.iter().any(sqlite::is_precious) { Durability::Full } else { Durability::Normal };
+        let wanted =
+            if lines.iter().any(sqlite::is_precious) { Durability::Full } else { Durability::Normal };
         let connection = match &mut self.connection {
             Some(connection) => connection,
             closed @ None => closed.insert(self.options.connect().await?),
