@@ -4,6 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
 
+/// The webhook to which the carrier posts an incoming call.
+pub const VOICE_PATH: &str = "/twilio/voice";
+
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
