@@ -1,9 +1,111 @@
-//! `patchcord check`.
+//! `patchcord check`: what is wrong with the configuration, and what would run with it.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+
+use super::text;
+use crate::call::agent::Agent;
+use crate::config::{self, Config, Finding, Severity};
+use crate::server;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// The configuration; otherwise the one PATCHCORD_CONFIG names, otherwise patchcord.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
 
-#[expect(clippy::unused_async, reason = "the interface of the real one")]
-pub(crate) async fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+#[expect(clippy::unused_async, reason = "subcommands are called alike")]
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let config = Config::load(args.config.as_deref(), &config::environment)?;
+    let findings = config.validate();
+    text::print(&(list(&findings) + &summary(&config)))?;
+    match findings.iter().filter(|finding| finding.severity == Severity::Error).count() {
+        0 => Ok(()),
+        1 => bail!("the configuration has an error"),
+        errors => bail!("the configuration has {errors} errors"),
+    }
+}
+
+fn list(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return "No findings.\n\n".to_owned();
+    }
+    let lines = findings.iter().map(|finding| text::line(&finding.to_string()) + "\n");
+    lines.chain(["\n".to_owned()]).collect()
+}
+
+/// What would run.
+fn summary(config: &Config) -> String {
+    let public_url = config.server.public_url.as_deref();
+    let webhook = public_url
+        .map(|url| format!("{url}{} (HTTP POST, for \"A call comes in\")", server::config::VOICE_PATH));
+    let or_missing = |text: Option<&str>| text.unwrap_or("(missing)").to_owned();
+    let file = config.file.as_ref().map(|path| path.display().to_string());
+    let mut facts = Vec::from([
+        ("configuration", file.unwrap_or_else(|| "no file: defaults".to_owned())),
+        ("listens on", config.server.listen.to_string()),
+        ("public URL", or_missing(public_url)),
+        ("Twilio webhook", or_missing(webhook.as_deref())),
+        ("call log", config.store.path.display().to_string()),
+        ("live service", format!("{} ({})", config.live.endpoint, config.live.api_version)),
+    ]);
+    for (index, agent) in config.agents.iter().enumerate() {
+        facts.push((if index == 0 { "agents" } else { "" }, described(agent)));
+    }
+    facts.iter().map(|(name, value)| format!("{name:<15} {}\n", text::line(value))).collect()
+}
+
+fn described(agent: &Agent) -> String {
+    let number = agent.number.as_deref().unwrap_or("every other number");
+    let voice = agent.voice.as_deref().map(|voice| format!(", voice {voice}")).unwrap_or_default();
+    format!("{} answers {number} with {}{voice}", agent.name, agent.model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Place;
+
+    #[test]
+    fn the_summary_says_what_would_run_and_what_to_paste() {
+        let mut config = Config::default();
+        config.server.public_url = Some("https://voice.example.com".to_owned());
+        let desk = Agent {
+            name: "desk".to_owned(),
+            number: Some("+14155550123".to_owned()),
+            voice: Some("Kore".to_owned()),
+            ..Agent::default()
+        };
+        config.agents = vec![desk, Agent::default()];
+        assert_eq!(
+            summary(&config),
+            "\
+configuration   no file: defaults
+listens on      127.0.0.1:8080
+public URL      https://voice.example.com
+Twilio webhook  https://voice.example.com/twilio/voice (HTTP POST, for \"A call comes in\")
+call log        data/patchcord.db
+live service    wss://generativelanguage.googleapis.com (v1beta)
+agents          desk answers +14155550123 with gemini-3.8-live, voice Kore
+                default answers every other number with gemini-3.8-live
+"
+        );
+    }
+
+    #[test]
+    fn a_finding_is_one_line() {
+        let finding = Finding {
+            severity: Severity::Error,
+            key: "agents[1].voice".to_owned(),
+            place: Place::File("patchcord.toml".into()),
+            message: "the service has no voice \"\u{1b}\n\"".to_owned(),
+            remedy: "did you mean \"Kore\"?".to_owned(),
+        };
+        assert_eq!(
+            list(&[finding]),
+            "error: agents[1].voice (patchcord.toml): the service has no voice \"\\u{1b} \"; did you mean \"Kore\"?\n\n"
+        );
+    }
 }

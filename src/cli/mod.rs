@@ -4,8 +4,10 @@
 mod calls;
 mod check;
 mod demo;
+mod render;
 mod serve;
 mod simulate;
+mod text;
 
 use clap::{Parser, Subcommand};
 

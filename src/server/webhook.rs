@@ -19,7 +19,7 @@ use crate::call::record::Annotation;
 use crate::carrier::webhook::{self as form, Pairs, StatusCallback, Subject, VoiceRequest};
 use crate::carrier::{answer, signature};
 
-pub(super) const VOICE: &str = "/twilio/voice";
+pub(super) use super::config::VOICE_PATH as VOICE;
 pub(super) const RESUME: &str = "/twilio/resume";
 pub(super) const STATUS: &str = "/twilio/status";
 

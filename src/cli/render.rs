@@ -1,0 +1,340 @@
+//! Calls as text for a terminal. What callers and models said is untrusted: nothing of it reaches the terminal
+//! but harmless characters.
+
+use serde_json::Value;
+
+use super::text::{cell, line, minutes, seconds};
+use crate::call::context::UNKNOWN;
+use crate::store::Stamp;
+use crate::store::query::{CallDetail, CallRow, EventRow, TurnRow};
+
+const HEADINGS: [&str; 7] = ["START", "SID", "FROM → TO", "AGENT", "DURATION", "ENDING", "TURNS"];
+
+/// Columns of numbers.
+const RIGHT_ALIGNED: [bool; 7] = [false, false, false, false, true, false, true];
+
+/// A table of calls, a line each.
+pub(crate) fn calls(calls: &[CallRow]) -> String {
+    if calls.is_empty() {
+        return "The call log is empty.\n".to_owned();
+    }
+    let mut rows = vec![HEADINGS.map(str::to_owned)];
+    rows.extend(calls.iter().map(cells));
+    let widths: [usize; 7] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    rows.iter().map(|row| aligned(row, &widths)).collect()
+}
+
+fn cells(call: &CallRow) -> [String; 7] {
+    /// The widest of each that is meant: E.164 has 16 characters, a SID 34, a UUID 36.
+    const NUMBER: usize = 20;
+    const SID: usize = 36;
+    const AGENT: usize = 24;
+    // `calls show` takes either.
+    let sid = if call.call_sid == UNKNOWN { &call.call_id } else { &call.call_sid };
+    [
+        moment(call.started_at),
+        cell(sid, SID),
+        format!("{} → {}", cell(&call.from, NUMBER), cell(&call.to, NUMBER)),
+        cell(&call.agent, AGENT),
+        call.duration_ms.map_or_else(|| "-".to_owned(), minutes),
+        call.ending.as_deref().map_or_else(|| "(going on)".to_owned(), line),
+        call.turn_count.to_string(),
+    ]
+}
+
+fn aligned(row: &[String; 7], widths: &[usize; 7]) -> String {
+    let columns = row.iter().zip(widths).zip(RIGHT_ALIGNED).map(|((text, &width), is_right)| {
+        if is_right { format!("{text:>width$}") } else { format!("{text:<width$}") }
+    });
+    format!("{}\n", columns.collect::<Vec<_>>().join("  ").trim_end())
+}
+
+/// Everything about one call: its circumstances, a timeline, the account of its audio.
+pub(crate) fn call(detail: &CallDetail) -> String {
+    let sections = [context(detail), timeline(detail), audio(detail), annotations(detail)];
+    sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn context(detail: &CallDetail) -> String {
+    let CallDetail { call, circumstances, .. } = detail;
+    let mut facts = Vec::from([
+        ("call", format!("{}  {}", line(&call.call_sid), line(&call.call_id))),
+        ("account", format!("{} at {}", line(&circumstances.account_sid), line(&circumstances.carrier))),
+        ("from → to", format!("{} → {} ({})", line(&call.from), line(&call.to), line(&call.direction))),
+        ("agent", format!("{} for {}", line(&call.agent), line(&circumstances.business_id))),
+        ("started", moment(call.started_at)),
+    ]);
+    if detail.calls_with_sid > 1 && call.call_sid != UNKNOWN {
+        facts.insert(1, ("", format!("{} calls have this SID", detail.calls_with_sid)));
+    }
+    if let Some(at) = call.answered_at {
+        let stream = circumstances.stream_sid.as_deref().unwrap_or(UNKNOWN);
+        facts.push(("answered", format!("{} by stream {}", offset(call, at), line(stream))));
+    }
+    facts.push(("ended", ended(detail)));
+    if let Some(ms) = call.duration_ms {
+        facts.push(("duration", minutes(ms)));
+    }
+    let parameters = pairs(&circumstances.parameters);
+    if !parameters.is_empty() {
+        facts.push(("parameters", parameters));
+    }
+    for (index, text) in circumstances.prompt.lines().enumerate() {
+        facts.push((if index == 0 { "prompt" } else { "" }, line(text)));
+    }
+    facts.iter().map(|(name, value)| format!("{name:<11} {value}").trim_end().to_owned() + "\n").collect()
+}
+
+fn ended(detail: &CallDetail) -> String {
+    let CallDetail { call, circumstances, .. } = detail;
+    let (Some(at), Some(code)) = (call.ended_at, &call.ending) else {
+        return "not yet, or the process that carried it died".to_owned();
+    };
+    let text = circumstances.ending_text.as_deref().unwrap_or_default();
+    format!("{} {} [{}]", offset(call, at), line(text), line(code))
+}
+
+/// Turns at their beginning, events at their time; of the same moment in the order of the log.
+fn timeline(detail: &CallDetail) -> String {
+    let turns = detail.turns.iter().map(|turn| (turn.started_at, turn.sequence, spoken(turn)));
+    let events = detail.events.iter().filter(|event| event.kind != TOTALS);
+    let events = events.map(|event| (event.at, event.sequence, happened(event)));
+    let mut lines: Vec<_> = turns.chain(events).collect();
+    lines.sort_by_key(|(at, sequence, _)| (*at, *sequence));
+    lines.iter().map(|(at, _, text)| format!("{:>10}  {text}\n", offset(&detail.call, *at))).collect()
+}
+
+fn spoken(turn: &TurnRow) -> String {
+    let interrupted = if turn.interrupted { " [interrupted]" } else { "" };
+    let latency = turn.latency_ms.map(|ms| format!(" ({ms} ms)")).unwrap_or_default();
+    format!("{:<7} {}{interrupted}{latency}", line(&turn.speaker), line(&turn.text))
+}
+
+fn happened(event: &EventRow) -> String {
+    format!("· {} {}", line(&event.kind), pairs(&event.detail)).trim_end().to_owned()
+}
+
+/// The event that sums up the call's audio.
+const TOTALS: &str = "audio_totals";
+
+fn audio(detail: &CallDetail) -> String {
+    let Some(totals) = detail.events.iter().rfind(|event| event.kind == TOTALS) else {
+        return String::new();
+    };
+    let account = |direction: &str, fates: &[&str]| {
+        let fates = fates.iter().map(|fate| {
+            let ms = totals.detail[format!("{direction}_{fate}_ms")].as_i64().unwrap_or(0);
+            format!("{fate} {} s", seconds(ms))
+        });
+        format!("{direction:<9} {}\n", fates.collect::<Vec<_>>().join(", "))
+    };
+    let uplink = account("uplink", &["received", "sent", "dropped"]);
+    let downlink = account("downlink", &["received", "played", "cleared", "dropped"]);
+    format!("audio       {uplink}            {downlink}")
+}
+
+fn annotations(detail: &CallDetail) -> String {
+    let lines = detail.annotations.iter().map(|annotation| {
+        let at = offset(&detail.call, annotation.at);
+        format!("{at:>10}  {} {}\n", line(&annotation.kind), pairs(&annotation.detail))
+    });
+    let lines: String = lines.collect();
+    if lines.is_empty() { lines } else { format!("told by the carrier\n{lines}") }
+}
+
+/// The fields of an object on one line, `a=1 b.c=x`.
+fn pairs(value: &Value) -> String {
+    let mut pairs = Vec::new();
+    flatten("", value, &mut pairs);
+    pairs.join(" ")
+}
+
+fn flatten(name: &str, value: &Value, pairs: &mut Vec<String>) {
+    match value {
+        Value::Null => {}
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                let dot = if name.is_empty() { "" } else { "." };
+                flatten(&format!("{name}{dot}{}", line(field)), value, pairs);
+            }
+        }
+        Value::String(text) if text.contains(char::is_whitespace) || text.is_empty() => {
+            pairs.push(format!("{name}=\"{}\"", line(text)));
+        }
+        Value::String(text) => pairs.push(format!("{name}={}", line(text))),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+            pairs.push(format!("{name}={}", line(&value.to_string())));
+        }
+    }
+}
+
+/// Date and time to the second, UTC.
+fn moment(at: Stamp) -> String {
+    let text = at.to_string();
+    text.split_once('.')
+        .map_or_else(|| text.clone(), |(seconds, _)| format!("{}Z", seconds.replace('T', " ")))
+}
+
+/// Time since the start of the call, `+12.34s`.
+fn offset(call: &CallRow, at: Stamp) -> String {
+    let ms = i64::try_from((at.0 - call.started_at.0).whole_milliseconds()).unwrap_or(i64::MAX);
+    let sign = if ms < 0 { "" } else { "+" };
+    format!("{sign}{}s", seconds(ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use ::time::Duration;
+    use ::time::macros::datetime;
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::query::{AnnotationRow, Circumstances};
+
+    fn at(ms: i64) -> Stamp {
+        Stamp(datetime!(2026-11-21 09:00:00 UTC) + Duration::milliseconds(ms))
+    }
+
+    fn row() -> CallRow {
+        CallRow {
+            call_id: "00000000-0000-0000-0000-000000000001".to_owned(),
+            call_sid: "CA1".to_owned(),
+            direction: "inbound".to_owned(),
+            from: "+14155550123".to_owned(),
+            to: "+14155550199".to_owned(),
+            agent: "reception".to_owned(),
+            started_at: at(0),
+            answered_at: Some(at(500)),
+            ended_at: Some(at(61_500)),
+            duration_ms: Some(61_000),
+            ending: Some("caller_hung_up".to_owned()),
+            turn_count: 2,
+        }
+    }
+
+    fn detail() -> CallDetail {
+        let turn = |sequence, speaker: &str, text: &str, started_ms| TurnRow {
+            sequence,
+            speaker: speaker.to_owned(),
+            text: text.to_owned(),
+            started_at: at(started_ms),
+            ended_at: at(started_ms + 1000),
+            interrupted: speaker == "agent",
+            latency_ms: (speaker == "agent").then_some(640),
+        };
+        let event = |sequence, ms, kind: &str, detail| EventRow {
+            sequence,
+            at: at(ms),
+            kind: kind.to_owned(),
+            detail,
+        };
+        CallDetail {
+            call: row(),
+            circumstances: Circumstances {
+                carrier: "twilio".to_owned(),
+                account_sid: "AC1".to_owned(),
+                business_id: "acme".to_owned(),
+                prompt: "Be brief.\nBe kind.".to_owned(),
+                parameters: json!({"tier": "gold"}),
+                stream_sid: Some("MZ1".to_owned()),
+                ending_detail: Some(json!({})),
+                ending_text: Some("the caller hung up".to_owned()),
+            },
+            turns: vec![
+                turn(5, "caller", "Hello? \u{1b}[31mred", 1500),
+                turn(6, "agent", "Good\nmorning", 3140),
+            ],
+            events: vec![
+                event(2, 510, "live_ready", json!({"link": 0, "setup_ms": 210, "session_id": null})),
+                event(3, 3900, "interrupted", json!({"heard_ms": 700, "cleared_ms": 2000})),
+                event(
+                    4,
+                    12_340,
+                    "live_lost",
+                    json!({"link": 0, "cause": {"failure": "broken", "message": "a b"}}),
+                ),
+                event(
+                    7,
+                    61_400,
+                    "audio_totals",
+                    json!({"uplink_received_ms": 61_000, "downlink_played_ms": 1_230}),
+                ),
+            ],
+            annotations: vec![AnnotationRow {
+                key: "k".to_owned(),
+                at: at(62_000),
+                kind: "call_status".to_owned(),
+                detail: json!({"CallStatus": "completed"}),
+            }],
+            calls_with_sid: 2,
+        }
+    }
+
+    #[test]
+    fn a_list_of_calls_is_an_aligned_table() {
+        let going_on = CallRow {
+            call_sid: UNKNOWN.to_owned(),
+            agent: "\u{1b}]0;x\u{7}".to_owned(),
+            duration_ms: None,
+            ending: None,
+            turn_count: 12,
+            ..row()
+        };
+        assert_eq!(
+            calls(&[row(), going_on]),
+            "\
+START                 SID                                   FROM → TO                    AGENT            DURATION  ENDING          TURNS
+2026-11-21 09:00:00Z  CA1                                   +14155550123 → +14155550199  reception            1:01  caller_hung_up      2
+2026-11-21 09:00:00Z  00000000-0000-0000-0000-000000000001  +14155550123 → +14155550199  \\u{1b}]0;x\\u{7}         -  (going on)         12
+"
+        );
+    }
+
+    #[test]
+    fn an_empty_log_says_so() {
+        assert_eq!(calls(&[]), "The call log is empty.\n");
+    }
+
+    #[test]
+    fn one_call_is_a_story() {
+        assert_eq!(
+            call(&detail()),
+            "\
+call        CA1  00000000-0000-0000-0000-000000000001
+            2 calls have this SID
+account     AC1 at twilio
+from → to   +14155550123 → +14155550199 (inbound)
+agent       reception for acme
+started     2026-11-21 09:00:00Z
+answered    +0.50s by stream MZ1
+ended       +61.50s the caller hung up [caller_hung_up]
+duration    1:01
+parameters  tier=gold
+prompt      Be brief.
+            Be kind.
+
+    +0.51s  · live_ready link=0 setup_ms=210
+    +1.50s  caller  Hello? \\u{1b}[31mred
+    +3.14s  agent   Good morning [interrupted] (640 ms)
+    +3.90s  · interrupted cleared_ms=2000 heard_ms=700
+   +12.34s  · live_lost cause.failure=broken cause.message=\"a b\" link=0
+
+audio       uplink    received 61.00 s, sent 0.00 s, dropped 0.00 s
+            downlink  received 0.00 s, played 1.23 s, cleared 0.00 s, dropped 0.00 s
+
+told by the carrier
+   +62.00s  call_status CallStatus=completed
+"
+        );
+    }
+
+    #[test]
+    fn a_call_of_which_little_is_known_renders_too() {
+        let call_row =
+            CallRow { answered_at: None, ended_at: None, duration_ms: None, ending: None, ..row() };
+        let (turns, events, annotations) = (Vec::new(), Vec::new(), Vec::new());
+        let text = call(&CallDetail { call: call_row, turns, events, annotations, ..detail() });
+        assert!(text.contains("ended       not yet") && text.ends_with("            Be kind.\n"), "{text}");
+    }
+}

@@ -1,1 +1,0 @@
-//! The only reader of files and environment.

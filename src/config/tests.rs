@@ -1,0 +1,292 @@
+//! Files and environments, and what is said about them.
+
+use rstest::rstest;
+use tempfile::TempDir;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../patchcord.example.toml");
+
+fn nothing(_: &str) -> Option<String> {
+    None
+}
+
+fn keys(name: &str) -> Option<String> {
+    let value = match name {
+        GEMINI_API_KEY => "AIzaKey",
+        TWILIO_AUTH_TOKEN => "0123456789abcdef",
+        _ => return None,
+    };
+    Some(value.to_owned())
+}
+
+/// Loads a file with this text and an environment that has all secrets.
+fn load(text: &str) -> Result<Config, Error> {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("test.toml");
+    fs::write(&path, text).unwrap();
+    Config::load(Some(&path), &keys)
+}
+
+/// The error of a file, from its name on.
+fn error(text: &str) -> String {
+    let error = load(text).unwrap_err().to_string();
+    error[error.find("test.toml").unwrap()..].to_owned()
+}
+
+fn findings(text: &str) -> Vec<String> {
+    let text = format!("server.public_url = \"https://v.example.com\"\n{text}");
+    load(&text)
+        .unwrap()
+        .validate()
+        .into_iter()
+        .map(|finding| format!("{}: {}", finding.key, finding.message))
+        .collect()
+}
+
+/// The example with every setting in it switched on: a comment that looks like `key = value`.
+fn uncommented() -> String {
+    let is_setting = |line: &str| {
+        line.split_once(" = ")
+            .is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+    };
+    let uncomment =
+        |line: &'static str| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line);
+    EXAMPLE.lines().map(uncomment).collect::<Vec<_>>().join("\n")
+}
+
+#[rstest]
+#[case(EXAMPLE)]
+#[case(&uncommented())]
+fn the_example_has_no_findings(#[case] text: &str) {
+    assert_eq!(load(text).unwrap().validate(), []);
+}
+
+#[test]
+fn the_comments_of_the_example_are_the_defaults() {
+    let (brief, full) = (load(EXAMPLE).unwrap(), load(&uncommented()).unwrap());
+    assert_ne!(EXAMPLE, uncommented());
+    assert_eq!((full.server, full.store, full.live), (brief.server, brief.store, brief.live));
+    let (brief, full) = (&brief.agents[0], &full.agents[0]);
+    assert_eq!(
+        (&full.greeting, &full.model, &full.business_id),
+        (&brief.greeting, &brief.model, &brief.business_id)
+    );
+}
+
+#[test]
+fn an_empty_file_is_the_defaults_with_one_agent() {
+    let config = load("").unwrap();
+    assert_eq!(config.agents, [Agent::default()]);
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.store.path, Path::new("data/patchcord.db"));
+    assert_eq!(config.live.endpoint, "wss://generativelanguage.googleapis.com");
+}
+
+#[test]
+fn secrets_come_from_the_environment_trimmed_and_unprinted() {
+    let config =
+        Config::load(None, &|name| (name == GEMINI_API_KEY).then(|| " AIzaKey\n".to_owned())).unwrap();
+    assert_eq!(config.secrets.gemini_api_key, Some(Secret::new("AIzaKey")));
+    assert_eq!(config.secrets.twilio_auth_token, None);
+    assert!(!format!("{config:?}").contains("AIza"));
+}
+
+#[test]
+fn the_environment_names_the_file_and_the_command_line_overrides_it() {
+    let folder = TempDir::new().unwrap();
+    let [first, second] = ["first", "second"].map(|name| {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("store.path = \"{name}.db\"")).unwrap();
+        path
+    });
+    let env = |name: &str| (name == FILE_VARIABLE).then(|| first.display().to_string());
+    assert_eq!(Config::load(None, &env).unwrap().store.path, Path::new("first.db"));
+    assert_eq!(Config::load(Some(&second), &env).unwrap().store.path, Path::new("second.db"));
+}
+
+#[test]
+fn a_file_that_was_named_must_exist() {
+    let error = Config::load(Some(Path::new("/nowhere/p.toml")), &nothing).unwrap_err();
+    assert!(error.to_string().contains("/nowhere/p.toml"), "{error}");
+}
+
+#[test]
+fn an_empty_greeting_is_none() {
+    let config = load("[[agents]]\nname = \"a\"\ngreeting = \"\"\n[[agents]]\nname = \"b\"").unwrap();
+    assert_eq!(config.agents[0].greeting, None);
+    assert_eq!(config.agents[1].greeting, Agent::default().greeting);
+}
+
+#[rstest]
+#[case::unknown_key(
+    "[server]\nlisen = \"127.0.0.1:1\"",
+    "test.toml:2:1: server.lisen: unknown field `lisen`, expected `listen` or `public_url`; did you mean `listen`?"
+)]
+#[case::unknown_section(
+    "[sever]",
+    "test.toml:1:2: sever: unknown field `sever`, expected one of `server`, `store`, `live`, `twilio`, `agents`; \
+     did you mean `server`?"
+)]
+#[case::unknown_key_of_an_agent(
+    "[[agents]]\nname = \"a\"\n\n[[agents]]\nname = \"b\"\n  vioce = \"Kore\"",
+    "test.toml:6:3: agents[1].vioce: unknown field `vioce`, expected one of `name`, `number`, `business_id`, \
+     `prompt`, `greeting`, `model`, `voice`, `language`, `temperature`, `vad`; did you mean `voice`?"
+)]
+#[case::wrong_type(
+    "[live]\nconnect_timeout_ms = \"5s\"",
+    "test.toml:2:22: live.connect_timeout_ms: invalid type: string \"5s\", expected u64; \
+     see patchcord.example.toml for every key and the kind of its value"
+)]
+#[case::bad_value(
+    "[[agents]]\nvad.end_sensitivity = \"middle\"",
+    "test.toml:2:23: agents[0].vad.end_sensitivity: unknown variant `middle`, expected `low` or `high`; \
+     see patchcord.example.toml for every key and the kind of its value"
+)]
+#[case::bad_address(
+    "server.listen = \"8080\"",
+    "test.toml:1:17: server.listen: invalid socket address syntax; \
+     see patchcord.example.toml for every key and the kind of its value"
+)]
+fn what_cannot_be_read_names_key_file_and_line(#[case] text: &str, #[case] message: &str) {
+    assert_eq!(error(text), message);
+}
+
+#[test]
+fn text_that_is_no_toml_names_the_line() {
+    let error = error("[server]\nlisten = 127.0.0.1:8080\n");
+    assert!(error.starts_with("test.toml:2:"), "{error}");
+}
+
+#[rstest]
+#[case("[live]\napi_key = \"hunter2\"", "test.toml:2:1: live.api_key:", GEMINI_API_KEY)]
+#[case("gemini-api-key = \"hunter2\"", "test.toml:1:1: gemini-api-key:", GEMINI_API_KEY)]
+#[case("[twilio]\nauth_token = \"hunter2\"", "test.toml:2:1: twilio.auth_token:", TWILIO_AUTH_TOKEN)]
+#[case("TWILIO_AUTH_TOKEN = 'hunter2'", "test.toml:1:1: TWILIO_AUTH_TOKEN:", TWILIO_AUTH_TOKEN)]
+#[case(
+    "auth_token_secondary = 'hunter2'",
+    "test.toml:1:1: auth_token_secondary:",
+    TWILIO_AUTH_TOKEN_SECONDARY
+)]
+#[case("wrong = 1\n[[agents]]\ntoken = 'hunter2'", "test.toml:3:1: agents[0].token:", GEMINI_API_KEY)]
+fn a_secret_in_the_file_names_its_variable_and_not_its_value(
+    #[case] text: &str,
+    #[case] beginning: &str,
+    #[case] variable: &str,
+) {
+    let error = error(text);
+    assert!(error.starts_with(beginning), "{error}");
+    assert!(error.contains(&format!("variable {variable} ")) && !error.contains("hunter2"), "{error}");
+}
+
+#[rstest]
+#[case("live.endpoint = 'https://x.example.com'", "live.endpoint: is not wss://")]
+#[case("live.endpoint = 'wss://x.example.com/?key=1'", "live.endpoint: has a query or fragment")]
+#[case(
+    "live.endpoint = 'ws://x.example.com'",
+    "live.endpoint: is ws://, which is allowed for this machine only"
+)]
+#[case("live.api_version = ''", "live.api_version: is not the name of a version")]
+#[case("live.connect_timeout_ms = 0", "live.connect_timeout_ms: 0 ms is not between 100 and 60000")]
+#[case("store.path = ''", "store.path: is empty")]
+#[case("store.path = '/'", "store.path: is a folder")]
+#[case("twilio.account_sid = 'AC12'", "twilio.account_sid: is not AC and 32 hexadecimal digits")]
+#[case("agents = [{ name = ' ' }]", "agents[0].name: is empty")]
+#[case("agents = [{ prompt = '' }]", "agents[0].prompt: is empty")]
+#[case("agents = [{ business_id = '' }]", "agents[0].business_id: is empty")]
+#[case("agents = [{ number = '415 555' }]", "agents[0].number: is not an E.164 number")]
+#[case("agents = [{ voice = 'Cora' }]", "agents[0].voice: the service has no voice \"Cora\"")]
+#[case("agents = [{ language = 'English' }]", "agents[0].language: is not a BCP-47 language tag")]
+#[case("agents = [{ temperature = 2.5 }]", "agents[0].temperature: 2.5 is not between 0 and 2")]
+#[case("agents = [{ temperature = nan }]", "agents[0].temperature: NaN is not between 0 and 2")]
+#[case("agents = [{ model = '' }]", "agents[0].model: is not the name of a model")]
+#[case("agents = [{ model = 'models/gemini-3.8-live' }]", "agents[0].model: has the prefix models/")]
+#[case(
+    "agents = [{ model = 'gemini-2.0-flash-live-001' }]",
+    "agents[0].model: gemini-2.0-flash-live-001 is retired: the service refuses it"
+)]
+#[case(
+    "agents = [{ vad = { prefix_padding_ms = 3000 } }]",
+    "agents[0].vad.prefix_padding_ms: 3000 ms is not between 0 and 2000"
+)]
+#[case(
+    "agents = [{ vad = { silence_duration_ms = 0 } }]",
+    "agents[0].vad.silence_duration_ms: 0 ms is not between 100 and 10000"
+)]
+#[case(
+    "agents = [{ name = 'a' }, { name = 'b' }]",
+    "agents[1].number: is missing, as in agents[0]: both answer every other number"
+)]
+#[case(
+    "agents = [{ name = 'a', number = '+14155550123' }, { name = 'b', number = '+14155550123' }]",
+    "agents[1].number: +14155550123 is answered by agents[0] already"
+)]
+#[case(
+    "agents = [{ name = 'a' }, { name = 'a', number = '+14155550123' }]",
+    "agents[1].name: \"a\" is the name of agents[0] too"
+)]
+fn each_mistake_is_one_finding(#[case] text: &str, #[case] finding: &str) {
+    assert_eq!(findings(text), [finding]);
+}
+
+#[test]
+fn all_mistakes_are_found_at_once_in_the_order_of_the_file() {
+    let text =
+        "live.api_version = ''\nagents = [{ name = '', voice = 'x', temperature = -1 }, { prompt = '' }]";
+    let keys: Vec<_> = load(text).unwrap().validate().into_iter().map(|finding| finding.key).collect();
+    assert_eq!(
+        keys,
+        [
+            "server.public_url",
+            "live.api_version",
+            "agents[0].name",
+            "agents[0].voice",
+            "agents[0].temperature",
+            "agents[1].prompt",
+            "agents[1].number",
+        ]
+    );
+}
+
+#[rstest]
+#[case("kore", "did you mean \"Kore\"?")]
+#[case("Zefir", "did you mean \"Zephyr\"?")]
+#[case("Sulafatt", "did you mean \"Sulafat\"?")]
+fn a_misspelt_voice_gets_the_nearest_one(#[case] voice: &str, #[case] remedy: &str) {
+    let config = load(&format!("agents = [{{ voice = '{voice}' }}]")).unwrap();
+    assert!(config.validate().iter().any(|finding| finding.remedy == remedy), "{:?}", config.validate());
+}
+
+#[test]
+fn missing_secrets_are_findings_of_the_environment() {
+    let mut config = load("server.public_url = \"https://v.example.com\"").unwrap();
+    config.secrets = Secrets::load(&nothing);
+    let lines: Vec<_> = config.validate().iter().map(ToString::to_string).collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].starts_with("error: GEMINI_API_KEY (environment): is not set"), "{}", lines[0]);
+    assert!(lines[1].starts_with("error: TWILIO_AUTH_TOKEN (environment): is not set"), "{}", lines[1]);
+    // A simulated service on this machine asks for no key.
+    config.live.endpoint = "ws://127.0.0.1:9090".to_owned();
+    assert_eq!(config.validate()[0].severity, Severity::Warning);
+}
+
+#[rstest]
+#[case("\"quoted\"", "0123", None, "error: GEMINI_API_KEY")]
+#[case("AIza", "two\nlines", None, "error: TWILIO_AUTH_TOKEN ")]
+#[case("AIza", "0123", Some("0123"), "warning: TWILIO_AUTH_TOKEN_SECONDARY")]
+fn damaged_secrets_are_found_and_not_printed(
+    #[case] gemini: &str,
+    #[case] twilio: &str,
+    #[case] secondary: Option<&str>,
+    #[case] beginning: &str,
+) {
+    let mut config = load("server.public_url = \"https://v.example.com\"").unwrap();
+    config.secrets = Secrets {
+        gemini_api_key: Some(Secret::new(gemini)),
+        twilio_auth_token: Some(Secret::new(twilio)),
+        twilio_auth_token_secondary: secondary.map(Secret::new),
+    };
+    let lines: Vec<_> = config.validate().iter().map(ToString::to_string).collect();
+    assert!(lines.len() == 1 && lines[0].starts_with(beginning), "{lines:?}");
+    assert!(!lines[0].contains(gemini) && !lines[0].contains(twilio), "{lines:?}");
+}

@@ -1,0 +1,136 @@
+//! What is wrong or doubtful in a configuration that could be read: everything at once.
+
+mod agents;
+mod origin;
+
+use std::path::Path;
+
+use self::origin::Origin;
+use super::{
+    Config, Finding, GEMINI_API_KEY, Place, Severity, TWILIO_AUTH_TOKEN, TWILIO_AUTH_TOKEN_SECONDARY,
+};
+use crate::secret::Secret;
+use crate::{provider, server};
+
+pub(super) fn findings(config: &Config) -> Vec<Finding> {
+    let place = config.file.clone().map_or(Place::NoFile, Place::File);
+    let mut report = Report { place, findings: Vec::new() };
+    server(&config.server, &mut report);
+    store(&config.store.path, &mut report);
+    live(&config.live, &mut report);
+    twilio(config.twilio.account_sid.as_deref(), &mut report);
+    agents::check(&config.agents, &mut report);
+    secrets(config, &mut report);
+    report.findings
+}
+
+/// Collects findings.
+#[derive(Debug)]
+struct Report {
+    /// Where settings come from.
+    place: Place,
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    fn error(&mut self, key: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) {
+        let (key, message, remedy) = (key.into(), message.into(), remedy.into());
+        let place = self.place.clone();
+        self.findings.push(Finding { severity: Severity::Error, key, place, message, remedy });
+    }
+
+    fn environment(&mut self, severity: Severity, key: &str, message: &str, remedy: &str) {
+        self.findings.push(Finding {
+            severity,
+            key: key.to_owned(),
+            place: Place::Environment,
+            message: message.to_owned(),
+            remedy: remedy.to_owned(),
+        });
+    }
+}
+
+fn server(config: &server::Config, report: &mut Report) {
+    const KEY: &str = "server.public_url";
+    const REMEDY: &str = "write the address under which the carrier reaches this server, for example \
+                          \"https://voice.example.com\", with no path and no slash at its end";
+    let Some(url) = &config.public_url else {
+        return report.error(KEY, "is missing: calls and their signatures need it", REMEDY);
+    };
+    if let Err(fault) = Origin::parse(url, "https", "http") {
+        report.error(KEY, fault.to_string(), REMEDY);
+    }
+}
+
+fn store(path: &Path, report: &mut Report) {
+    const REMEDY: &str = "write the path of a file, for example \"data/patchcord.db\"";
+    if path.as_os_str().is_empty() {
+        report.error("store.path", "is empty", REMEDY);
+    } else if path.is_dir() {
+        report.error("store.path", "is a folder", REMEDY);
+    }
+}
+
+fn live(config: &provider::gemini::Config, report: &mut Report) {
+    /// Below a hundred milliseconds no TLS connection is made; after a minute no caller is left.
+    const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
+    if let Err(fault) = Origin::parse(&config.endpoint, "wss", "ws") {
+        let remedy = "write scheme and host only, or delete the key for the public service";
+        report.error("live.endpoint", fault.to_string(), remedy);
+    }
+    let version = &config.api_version;
+    if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        report.error("live.api_version", "is not the name of a version", "write \"v1beta\" or \"v1alpha\"");
+    }
+    if !TIMEOUT_MS.contains(&config.connect_timeout_ms) {
+        let message = format!("{} ms is not between 100 and 60000", config.connect_timeout_ms);
+        report.error("live.connect_timeout_ms", message, "5000 suits a caller on the line");
+    }
+}
+
+fn twilio(account_sid: Option<&str>, report: &mut Report) {
+    /// `AC` and 32 hexadecimal digits (<https://www.twilio.com/docs/glossary/what-is-a-sid>).
+    fn is_account_sid(sid: &str) -> bool {
+        sid.strip_prefix("AC")
+            .is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    }
+    if account_sid.is_some_and(|sid| !is_account_sid(sid)) {
+        let remedy = "copy the Account SID from the Twilio console, or delete the key to accept any account";
+        report.error("twilio.account_sid", "is not AC and 32 hexadecimal digits", remedy);
+    }
+}
+
+fn secrets(config: &Config, report: &mut Report) {
+    let secrets = &config.secrets;
+    if secrets.gemini_api_key.is_none() {
+        let is_simulated =
+            Origin::parse(&config.live.endpoint, "wss", "ws").is_ok_and(|origin| origin.is_loopback());
+        let severity = if is_simulated { Severity::Warning } else { Severity::Error };
+        let remedy = "set it to a key of the Gemini API (https://aistudio.google.com/apikey)";
+        report.environment(severity, GEMINI_API_KEY, "is not set: no call gets a live session", remedy);
+    }
+    if secrets.twilio_auth_token.is_none() {
+        let remedy = "set it to the Auth Token of the account, from the Twilio console";
+        let message = "is not set: webhooks cannot be told from forgeries";
+        report.environment(Severity::Error, TWILIO_AUTH_TOKEN, message, remedy);
+    } else if secrets.twilio_auth_token == secrets.twilio_auth_token_secondary {
+        let remedy = "set it to the other token of the rotation, or not at all";
+        let message = "is the same as TWILIO_AUTH_TOKEN";
+        report.environment(Severity::Warning, TWILIO_AUTH_TOKEN_SECONDARY, message, remedy);
+    }
+    let named = [
+        (GEMINI_API_KEY, &secrets.gemini_api_key),
+        (TWILIO_AUTH_TOKEN, &secrets.twilio_auth_token),
+        (TWILIO_AUTH_TOKEN_SECONDARY, &secrets.twilio_auth_token_secondary),
+    ];
+    for (name, secret) in named {
+        if secret.as_ref().is_some_and(|secret| !is_printable(secret)) {
+            let remedy = "copy it again: quotes, spaces or a second line came with it";
+            report.environment(Severity::Error, name, "has characters that no key has", remedy);
+        }
+    }
+}
+
+fn is_printable(secret: &Secret) -> bool {
+    secret.expose().bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\''))
+}

@@ -1,0 +1,209 @@
+//! The agents: each by itself, and against each other.
+
+use std::ops::RangeInclusive;
+
+use super::Report;
+use crate::call::agent::Agent;
+use crate::config::text::nearest;
+use crate::live::Vad;
+
+/// The prebuilt voices of the Live API (Gemini speech generation, "Voice options", November 2026).
+const VOICES: [&str; 30] = [
+    "Achernar",
+    "Achird",
+    "Algenib",
+    "Algieba",
+    "Alnilam",
+    "Aoede",
+    "Autonoe",
+    "Callirrhoe",
+    "Charon",
+    "Despina",
+    "Enceladus",
+    "Erinome",
+    "Fenrir",
+    "Gacrux",
+    "Iapetus",
+    "Kore",
+    "Laomedeia",
+    "Leda",
+    "Orus",
+    "Puck",
+    "Pulcherrima",
+    "Rasalgethi",
+    "Sadachbia",
+    "Sadaltager",
+    "Schedar",
+    "Sulafat",
+    "Umbriel",
+    "Vindemiatrix",
+    "Zephyr",
+    "Zubenelgenubi",
+];
+
+/// Live models that the service has switched off (Gemini deprecations page, November 2026).
+const RETIRED: [&str; 2] = ["gemini-2.0-flash-live-001", "gemini-live-2.5-flash-preview"];
+
+/// `GenerationConfig.temperature` of the Gemini API.
+const TEMPERATURE: RangeInclusive<f32> = 0.0..=2.0;
+
+/// The service documents no limits. More padding than this swallows a "yes"; less silence than this cuts every
+/// sentence, and more than this is a call in which nobody answers.
+const PREFIX_PADDING_MS: RangeInclusive<u32> = 0..=2_000;
+const SILENCE_DURATION_MS: RangeInclusive<u32> = 100..=10_000;
+
+pub(super) fn check(agents: &[Agent], report: &mut Report) {
+    for (index, agent) in agents.iter().enumerate() {
+        let mut entry = Entry { index, report };
+        identity(agent, &agents[..index], &mut entry);
+        number(agent, &agents[..index], &mut entry);
+        model(agent, &mut entry);
+        speech(agent, &mut entry);
+        vad(&agent.vad, &mut entry);
+    }
+}
+
+/// One agent of the report.
+#[derive(Debug)]
+struct Entry<'a> {
+    index: usize,
+    report: &'a mut Report,
+}
+
+impl Entry<'_> {
+    fn error(&mut self, field: &str, message: impl Into<String>, remedy: impl Into<String>) {
+        self.report.error(format!("agents[{}].{field}", self.index), message, remedy);
+    }
+}
+
+fn identity(agent: &Agent, others: &[Agent], entry: &mut Entry<'_>) {
+    if agent.name.trim().is_empty() {
+        entry.error("name", "is empty", "give the agent a name: it is shown in the call log");
+    } else if let Some(other) = others.iter().position(|other| other.name == agent.name) {
+        let message = format!("\"{}\" is the name of agents[{other}] too", agent.name);
+        entry.error("name", message, "give each agent a name of its own");
+    }
+    if agent.business_id.trim().is_empty() {
+        entry.error("business_id", "is empty", "write the business, or delete the key for \"unknown\"");
+    }
+    if agent.prompt.trim().is_empty() {
+        entry.error("prompt", "is empty", "write who the agent is and what it may do");
+    }
+}
+
+fn number(agent: &Agent, others: &[Agent], entry: &mut Entry<'_>) {
+    if agent.number.as_ref().is_some_and(|number| !is_e164(number)) {
+        let remedy = "write it in E.164: +, country code, number, without spaces, like \"+14155550123\"";
+        return entry.error("number", "is not an E.164 number", remedy);
+    }
+    let Some(other) = others.iter().position(|other| other.number == agent.number) else {
+        return;
+    };
+    match &agent.number {
+        Some(number) => {
+            let message = format!("{number} is answered by agents[{other}] already");
+            entry.error("number", message, "give each agent a number of its own");
+        }
+        None => {
+            let message = format!("is missing, as in agents[{other}]: both answer every other number");
+            entry.error("number", message, "give all agents but one a number");
+        }
+    }
+}
+
+/// ITU-T E.164: at most 15 digits, the first not zero. No country has numbers of less than seven digits.
+fn is_e164(number: &str) -> bool {
+    let Some(digits) = number.strip_prefix('+') else {
+        return false;
+    };
+    (7..=15).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && !digits.starts_with('0')
+}
+
+fn model(agent: &Agent, entry: &mut Entry<'_>) {
+    let remedy = format!("write \"{}\", or delete the key", Agent::default().model);
+    if let Some(name) = agent.model.strip_prefix("models/") {
+        entry.error("model", "has the prefix models/", format!("write \"{name}\""));
+    } else if agent.model.trim().is_empty() || agent.model.contains(char::is_whitespace) {
+        entry.error("model", "is not the name of a model", remedy);
+    } else if RETIRED.contains(&agent.model.as_str()) {
+        entry.error("model", format!("{} is retired: the service refuses it", agent.model), remedy);
+    }
+}
+
+fn speech(agent: &Agent, entry: &mut Entry<'_>) {
+    if let Some(voice) = agent.voice.as_deref().filter(|voice| !VOICES.contains(voice)) {
+        let remedy = match nearest(voice, VOICES.into_iter()) {
+            Some(known) => format!("did you mean \"{known}\"?"),
+            None => format!("choose one of {}", VOICES.join(", ")),
+        };
+        entry.error("voice", format!("the service has no voice \"{voice}\""), remedy);
+    }
+    if agent.language.as_ref().is_some_and(|language| !is_language_tag(language)) {
+        let remedy = "write a tag like \"en-US\" or \"de\", or delete the key for any language";
+        entry.error("language", "is not a BCP-47 language tag", remedy);
+    }
+    if let Some(temperature) = agent.temperature.filter(|temperature| !TEMPERATURE.contains(temperature)) {
+        let remedy = "write a number from 0.0 (steady) to 2.0 (lively), or delete the key";
+        entry.error("temperature", format!("{temperature} is not between 0 and 2"), remedy);
+    }
+}
+
+/// The shape of RFC 5646: a primary language of two or three letters, then subtags of up to eight characters.
+fn is_language_tag(tag: &str) -> bool {
+    let mut subtags = tag.split('-');
+    let is_primary =
+        |tag: &str| (2..=3).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_subtag =
+        |tag: &str| (1..=8).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    subtags.next().is_some_and(is_primary) && subtags.all(is_subtag)
+}
+
+fn vad(vad: &Vad, entry: &mut Entry<'_>) {
+    let ranges = [
+        ("vad.prefix_padding_ms", vad.prefix_padding_ms, PREFIX_PADDING_MS),
+        ("vad.silence_duration_ms", vad.silence_duration_ms, SILENCE_DURATION_MS),
+    ];
+    for (field, value, range) in ranges {
+        if let Some(value) = value.filter(|value| !range.contains(value)) {
+            let message = format!("{value} ms is not between {} and {}", range.start(), range.end());
+            entry.error(field, message, "write milliseconds in this range, or delete the key");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("+14155550123", true)]
+    #[case("+2908123", true)]
+    #[case("+123456789012345", true)]
+    #[case("+1234567890123456", false)]
+    #[case("14155550123", false)]
+    #[case("+04155550123", false)]
+    #[case("+1 415 555 0123", false)]
+    #[case("+1415555012a", false)]
+    #[case("+", false)]
+    #[case("", false)]
+    fn numbers_are_e164(#[case] number: &str, #[case] is_valid: bool) {
+        assert_eq!(is_e164(number), is_valid);
+    }
+
+    #[rstest]
+    #[case("en", true)]
+    #[case("en-US", true)]
+    #[case("cmn-Hans-CN", true)]
+    #[case("es-419", true)]
+    #[case("English", false)]
+    #[case("en_US", false)]
+    #[case("en-", false)]
+    #[case("", false)]
+    fn languages_have_the_shape_of_bcp_47(#[case] tag: &str, #[case] is_valid: bool) {
+        assert_eq!(is_language_tag(tag), is_valid);
+    }
+}

@@ -1,0 +1,157 @@
+//! The one task that writes the call log.
+//!
+//! What gathers in the queue during one commit is the next transaction (group commit). A failure of the database
+//! keeps the batch and tries again on a new connection; a line the database will never take is given up alone.
+
+use std::slice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Line;
+use super::sqlite::{self, Verdict};
+use super::tally::Tally;
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    options: SqliteConnectOptions,
+    connection: Option<SqliteConnection>,
+    durability: Durability,
+    lines: mpsc::Receiver<Line>,
+    tally: Arc<Tally>,
+}
+
+/// `PRAGMA synchronous`: what a commit survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Durability {
+    /// The end of the process. As a connection is opened.
+    Normal,
+    /// The end of the power.
+    Full,
+}
+
+/// The database will never take one of the lines.
+#[derive(Debug)]
+struct Refused;
+
+/// Lines in one transaction: enough that the cost of a commit vanishes, few enough that readers of the file see
+/// progress and another process gets its turn.
+const BATCH: usize = 512;
+
+/// Between attempts: doubled from the first to the last. A lock is gone at once, a full disk after minutes.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+impl Writer {
+    pub(super) fn new(
+        options: SqliteConnectOptions,
+        connection: SqliteConnection,
+        lines: mpsc::Receiver<Line>,
+        tally: Arc<Tally>,
+    ) -> Self {
+        Self { options, connection: Some(connection), durability: Durability::Normal, lines, tally }
+    }
+
+    /// Writes until every handle is gone, or until `stop`; either way the queue is empty at the end.
+    pub(super) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let count = tokio::select! {
+                biased;
+                _ = &mut stop => break,
+                count = self.lines.recv_many(&mut batch, BATCH) => count,
+            };
+            if count == 0 {
+                break;
+            }
+            self.keep(&mut batch).await;
+        }
+        self.lines.close();
+        while self.lines.recv_many(&mut batch, BATCH).await > 0 {
+            self.keep(&mut batch).await;
+        }
+        self.close().await;
+    }
+
+    /// Writes the batch, however long the database takes to accept it, and empties it.
+    async fn keep(&mut self, batch: &mut Vec<Line>) {
+        if self.persist(batch).await.is_err() {
+            for line in &*batch {
+                self.keep_alone(line).await;
+            }
+        }
+        batch.clear();
+    }
+
+    async fn keep_alone(&mut self, line: &Line) {
+        if self.persist(slice::from_ref(line)).await.is_err() {
+            self.tally.lose(1, "the database refused it");
+        }
+    }
+
+    /// Commits the lines, trying again until it is done or the database refuses one of them.
+    async fn persist(&mut self, lines: &[Line]) -> Result<(), Refused> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let Err(error) = self.commit(lines).await else {
+                self.tally.keep(lines.len() as u64);
+                return Ok(());
+            };
+            self.disconnect();
+            self.tally.fail();
+            if sqlite::verdict(&error) == Verdict::Refuse {
+                tracing::warn!(%error, lines = lines.len(), "the database refuses a line of the call log");
+                return Err(Refused);
+            }
+            tracing::warn!(%error, lines = lines.len(), "the call log cannot be written, trying again");
+            tokio::time::sleep(pause).await;
+            pause = PAUSE_MAX.min(pause * 2);
+        }
+    }
+
+    /// One transaction with these lines.
+    async fn commit(&mut self, lines: &[Line]) -> Result<(), sqlx::Error> {
+        let wanted =
+            if lines.iter().any(sqlite::is_precious) { Durability::Full } else { Durability::Normal };
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            closed @ None => closed.insert(self.options.connect().await?),
+        };
+        if self.durability != wanted {
+            // Outside the transaction: inside SQLite does not allow it.
+            sqlx::query(wanted.pragma()).execute(&mut *connection).await?;
+            self.durability = wanted;
+        }
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        for line in lines {
+            sqlite::write(&mut transaction, line).await?;
+        }
+        transaction.commit().await
+    }
+
+    /// After a failure the state of the connection is anybody's guess.
+    fn disconnect(&mut self) {
+        self.connection = None;
+        self.durability = Durability::Normal;
+    }
+
+    async fn close(self) {
+        if let Some(connection) = self.connection
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the call log was not closed cleanly");
+        }
+    }
+}
+
+impl Durability {
+    const fn pragma(self) -> &'static str {
+        match self {
+            Self::Normal => "PRAGMA synchronous = NORMAL",
+            Self::Full => "PRAGMA synchronous = FULL",
+        }
+    }
+}
