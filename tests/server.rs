@@ -9,6 +9,8 @@ use patchcord::call::agent::Agent;
 use patchcord::call::context::{Context, Direction};
 use patchcord::call::record::{Annotation, Ending, Entry, Record};
 use patchcord::carrier::signature::{Algorithm, sign};
+use patchcord::net::dial;
+use patchcord::provider::gemini;
 use patchcord::secret::Secret;
 use patchcord::server::{self, Config, State};
 use patchcord::store::{Handle, Line};
@@ -49,6 +51,13 @@ fn agents(with_default: bool) -> Vec<Arc<Agent>> {
     agents
 }
 
+/// A bridge whose live service is not there.
+fn bridge(store: Handle) -> Arc<Bridge> {
+    let config = gemini::Config { endpoint: "ws://127.0.0.1:9".to_owned(), ..gemini::Config::default() };
+    let dialer = gemini::Dialer::new(&config, &Secret::new("key"), dial::tls([])).unwrap();
+    Arc::new(Bridge::new(store, dialer))
+}
+
 impl Server {
     async fn start() -> Self {
         let config = Config { public_url: Some(PUBLIC_URL.to_owned()), ..Config::default() };
@@ -60,7 +69,7 @@ impl Server {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (store, log) = Handle::pair(4096);
         let auth_tokens = auth_tokens.iter().copied().map(Secret::new).collect();
-        let state = State::new(&config, auth_tokens, agents, Arc::new(Bridge::new(store))).unwrap();
+        let state = State::new(&config, auth_tokens, agents, bridge(store)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -556,6 +565,6 @@ fn the_configuration_refuses_what_it_does_not_know() {
 fn a_configuration_that_cannot_be_served_is_refused(#[case] public_url: Option<&str>, #[case] name: &str) {
     let config = Config { public_url: public_url.map(str::to_owned), ..Config::default() };
     let agent = Agent { name: name.to_owned(), ..Agent::default() };
-    let bridge = Arc::new(Bridge::new(Handle::pair(1).0));
+    let bridge = bridge(Handle::pair(1).0);
     assert!(State::new(&config, Vec::new(), vec![Arc::new(agent)], bridge).is_err());
 }

@@ -44,7 +44,7 @@ impl Upstream {
         *self = match std::mem::replace(self, Self::Idle) {
             Self::Open(open, socket) if open == link => Self::Closing(socket.close(1000).boxed()),
             Self::Dialling(dialling, _) if dialling == link => Self::Idle,
-            other => other,
+            other @ (Self::Idle | Self::Dialling(..) | Self::Open(..) | Self::Closing(_)) => other,
         };
     }
 

@@ -331,7 +331,7 @@ impl Call {
 
     fn handle_change(&mut self, link: LinkId, change: Change, now: Instant) {
         match change {
-            Change::Opened(setup) => self.outbox.live(link, setup),
+            Change::Opened(setup) => self.outbox.live(link, live::Command::Setup(setup)),
             Change::Ready { setup, session_id } => {
                 self.outbox.event(Event::LiveReady { link, setup_ms: millis(setup), session_id }, now);
                 let held = self.uplink.held();

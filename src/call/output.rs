@@ -9,7 +9,6 @@ use crate::{carrier, live};
 
 /// Something the bridge must do. Executed in the order given.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a frame is owned by value: no allocation per frame")]
 pub enum Output {
     /// Tell the carrier.
     Carrier(carrier::Command),

@@ -1,4 +1,5 @@
 //! Stories on the machine with a virtual clock.
+#![allow(clippy::wildcard_enum_match_arm, reason = "what is not expected is printed")]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! The caller's audio on its way to the model: ordered, held while there is no session, resampled.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -155,14 +156,12 @@ impl Uplink {
             return None;
         };
         let irregularity = match chunk.cmp(&last) {
-            std::cmp::Ordering::Greater if chunk - last == 1 => None,
-            std::cmp::Ordering::Greater if chunk - last <= near => {
-                Some(Irregularity::Missing(chunk - last - 1))
-            }
-            std::cmp::Ordering::Less | std::cmp::Ordering::Equal if last - chunk <= near => {
+            Ordering::Greater if chunk - last == 1 => None,
+            Ordering::Greater if chunk - last <= near => Some(Irregularity::Missing(chunk - last - 1)),
+            Ordering::Less | Ordering::Equal if last - chunk <= near => {
                 return Some(Irregularity::Duplicate);
             }
-            _ => Some(Irregularity::Jump),
+            Ordering::Greater | Ordering::Less | Ordering::Equal => Some(Irregularity::Jump),
         };
         self.last_chunk = Some(chunk);
         irregularity

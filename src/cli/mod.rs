@@ -4,8 +4,10 @@
 mod calls;
 mod check;
 mod demo;
+mod logging;
 mod render;
 mod serve;
+mod service;
 mod simulate;
 mod text;
 

@@ -1,9 +1,86 @@
-//! `patchcord serve`.
+//! `patchcord serve`: the server.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::service::Service;
+use super::{logging, text};
+use crate::config::{self, Config, Severity};
+use crate::net::dial;
+use crate::store::Store;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// The configuration; otherwise the one PATCHCORD_CONFIG names, otherwise patchcord.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
 
-#[expect(clippy::unused_async, reason = "the interface of the real one")]
-pub(crate) async fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    logging::start("info");
+    let config = Config::load(args.config.as_deref(), &config::environment)?;
+    check(&config)?;
+    let listen = config.server.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let store = Store::open(&config.store.path).await?;
+    let service = Service::new(&config, listener, store.handle(), dial::tls([]))?;
+    tracing::info!(%listen, agents = config.agents.len(), log = %config.store.path.display(), "ready");
+
+    let mut stop = Stop::new()?;
+    let stopped = {
+        let (told, wait) = tokio::sync::oneshot::channel();
+        let running = service.run(async {
+            let _ = wait.await;
+        });
+        tokio::pin!(running);
+        tokio::select! {
+            () = &mut running => true,
+            () = stop.wait() => {
+                let _ = told.send(());
+                tokio::select! {
+                    () = &mut running => true,
+                    () = stop.wait() => false,
+                }
+            }
+        }
+    };
+    store.close().await?;
+    if !stopped {
+        bail!("stopped at once by a second signal: running calls were cut off");
+    }
+    Ok(())
+}
+
+/// The server does not start with a configuration that cannot work.
+fn check(config: &Config) -> anyhow::Result<()> {
+    let findings = config.validate();
+    for finding in &findings {
+        eprintln!("{}", text::line(&finding.to_string()));
+    }
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        bail!("the configuration has errors; `patchcord check` shows them with what would run");
+    }
+    Ok(())
+}
+
+/// The signals that end the process: once to drain, twice to stop at once.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::failure::Failure;
-use super::{Command, Event, Setup};
+use super::{Event, Setup};
 use crate::id::LinkId;
 
 /// From the dial to `setupComplete`. The service answers a setup within a second; connecting takes a few
@@ -31,8 +31,8 @@ enum State {
 /// What an event changed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// The transport is up: send this.
-    Opened(Command),
+    /// The transport is up: send this setup.
+    Opened(Box<Setup>),
     /// The session is set up, this long after the dial began.
     Ready { setup: Duration, session_id: Option<String> },
     /// The session could not be had.
@@ -62,7 +62,7 @@ impl Session {
             (State::Closed, _) => None,
             (State::Dialling { since, setup }, Event::Opened) => {
                 self.state = State::SettingUp { since };
-                Some(Change::Opened(Command::Setup(setup)))
+                Some(Change::Opened(setup))
             }
             (State::SettingUp { since }, Event::SetupComplete { session_id }) => {
                 self.state = State::Ready;
@@ -121,10 +121,7 @@ mod tests {
     fn setup_is_sent_when_the_transport_is_up_and_audio_may_flow_when_it_is_confirmed() {
         let start = Instant::now();
         let mut session = Session::dial(LinkId(1), setup(), start);
-        assert_eq!(
-            session.handle_event(&Event::Opened, start),
-            Some(Change::Opened(Command::Setup(setup())))
-        );
+        assert_eq!(session.handle_event(&Event::Opened, start), Some(Change::Opened(setup())));
         assert_eq!(session.handle_event(&Event::Audio(&[1]), start), None, "nothing before setupComplete");
         assert!(!session.is_ready());
         let later = start + Duration::from_millis(800);

@@ -123,10 +123,10 @@ where
             Poll::Ready(Ok(())) | Poll::Pending => None,
         };
         // A close frame that is already here says more than the error of a write.
-        if read || broken.is_some() {
-            if let Poll::Ready(incoming) = self.poll_read(cx) {
-                return Poll::Ready(incoming);
-            }
+        if (read || broken.is_some())
+            && let Poll::Ready(incoming) = self.poll_read(cx)
+        {
+            return Poll::Ready(incoming);
         }
         if let Some(error) = broken {
             return Poll::Ready(Incoming::Closed(Closure::Broken(error)));

@@ -23,6 +23,8 @@ pub(super) enum Error {
     TooManyParameters(#[from] TooManyParameters),
     #[error(transparent)]
     Signature(#[from] Refusal),
+    #[error("the request is of another account than twilio.account_sid")]
+    ForeignAccount,
     #[error("no such stream")]
     TokenUnknown,
     #[error("the stream was opened before, or too late")]
@@ -38,7 +40,7 @@ impl Error {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyUnreadable | Self::TooManyParameters(_) => StatusCode::BAD_REQUEST,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Signature(_) | Self::TokenSpent => StatusCode::FORBIDDEN,
+            Self::Signature(_) | Self::ForeignAccount | Self::TokenSpent => StatusCode::FORBIDDEN,
             Self::TokenUnknown => StatusCode::NOT_FOUND,
             Self::Upgrade(rejection) => rejection.status(),
         }
@@ -49,7 +51,7 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match &self {
             // Somebody has to do something about these.
-            Self::NoAuthToken | Self::NoPublicUrl | Self::Signature(_) => {
+            Self::NoAuthToken | Self::NoPublicUrl | Self::Signature(_) | Self::ForeignAccount => {
                 tracing::warn!(error = %self, "a request was refused");
             }
             Self::BodyTooLarge

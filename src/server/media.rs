@@ -51,7 +51,7 @@ pub(super) async fn open(
         .max_write_buffer_size(limits.write_buffer_max);
     Ok(upgrade.on_upgrade(async move |socket| {
         if let Some(admission) = pending.admit() {
-            state.bridge.run(*admission, socket).await;
+            Box::pin(state.bridge.run(*admission, socket)).await;
         }
     }))
 }

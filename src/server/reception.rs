@@ -125,6 +125,8 @@ mod tests {
     use crate::bridge::Bridge;
     use crate::call::agent::Agent;
     use crate::call::record::Entry;
+    use crate::net::dial;
+    use crate::provider::gemini::{self, Dialer};
     use crate::secret::Secret;
     use crate::store::{Handle, Line};
 
@@ -136,8 +138,12 @@ mod tests {
         let (store, log) = Handle::pair(32_768);
         let config = Config { public_url: Some("https://voice.example.com".to_owned()), ..Config::default() };
         let agents = vec![Arc::new(agent)];
-        let bridge = Arc::new(Bridge::new(store));
+        let bridge = Arc::new(Bridge::new(store, dialer()));
         (Arc::new(State::new(&config, vec![Secret::new("12345")], agents, bridge).unwrap()), log)
+    }
+
+    fn dialer() -> Dialer {
+        Dialer::new(&gemini::Config::default(), &Secret::new("key"), dial::tls([])).unwrap()
     }
 
     fn request(call_sid: &str) -> VoiceRequest {

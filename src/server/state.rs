@@ -24,6 +24,8 @@ pub struct State {
     pub(super) seats: Vec<Seat>,
     public_url: Option<PublicUrl>,
     auth_tokens: Vec<Secret>,
+    /// Requests of any other account are refused; `None`: any account that has the token.
+    account_sid: Option<String>,
     desk: Mutex<Desk>,
     /// The desk has something new to watch.
     issued: Notify,
@@ -70,9 +72,24 @@ impl State {
             seats: agents.into_iter().map(Seat::new).collect::<Result<_, _>>()?,
             public_url,
             auth_tokens,
+            account_sid: None,
             desk: Mutex::default(),
             issued: Notify::new(),
         })
+    }
+
+    /// Answers the calls of this account alone.
+    #[must_use]
+    pub fn of_account(self, account_sid: Option<String>) -> Self {
+        Self { account_sid, ..self }
+    }
+
+    /// Refuses the requests of other accounts, however well they are signed.
+    pub(super) fn check_account(&self, account_sid: Option<&str>) -> Result<(), Error> {
+        match &self.account_sid {
+            Some(own) if account_sid != Some(own) => Err(Error::ForeignAccount),
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(super) fn public_url(&self) -> Result<&PublicUrl, Error> {

@@ -75,6 +75,8 @@ impl FromRequest<Arc<State>> for Form {
         let pairs = form::pairs(&read(body).await?)?;
         let url = state.public_url()?.webhook(path_and_query(&uri));
         state.verify(&url, &pairs, signed(&parts.headers))?;
+        let account_sid = pairs.iter().find(|(name, _)| name == "AccountSid");
+        state.check_account(account_sid.map(|(_, value)| value.as_str()))?;
         Ok(Self(pairs))
     }
 }

@@ -43,7 +43,9 @@ fn outline(event: &Event<'_>) -> String {
         Event::Dtmf(digit) => format!("dtmf {digit}"),
         Event::Stop => "stop".to_owned(),
         Event::Unknown => "unknown".to_owned(),
-        Event::Closed(code) => format!("closed {code:?}"),
+        Event::Malformed(_) | Event::Stalled | Event::Closed(_) => {
+            unreachable!("made by the shell: {event:?}")
+        }
     }
 }
 

@@ -1,3 +1,6 @@
+//! Messages of the real service in, messages for it out.
+#![allow(clippy::wildcard_enum_match_arm, reason = "what is not expected is printed")]
+
 use rstest::rstest;
 
 use super::*;

@@ -98,6 +98,13 @@ impl Fixture {
         Self::parse("chromecast.jsonl", text, |_| Ok(audio.to_vec()))
     }
 
+    /// The other recording that comes with the program: a caller who interrupts a long answer and presses a key.
+    pub fn barge_in() -> Result<Self, Error> {
+        let text = include_str!("../../../fixtures/calls/barge-in.jsonl");
+        let audio = include_bytes!("../../../fixtures/calls/barge-in.wav");
+        Self::parse("barge-in.jsonl", text, |_| Ok(audio.to_vec()))
+    }
+
     /// Reads the text of a recording; `open` gives the audio file of this name. `file` is for messages.
     pub fn parse(
         file: &str,

@@ -85,16 +85,31 @@ impl Scenario {
         })
     }
 
-    /// The embedded scenario: a shop that sells a Chromecast, in three answers.
+    /// The embedded scenario of a shop that sells a Chromecast, in three answers.
     pub fn shop() -> Result<Self, Error> {
-        const SHOP: &[u8] = include_bytes!("../../../fixtures/gemini/shop.json");
-        const SOUND: &[u8] = include_bytes!("../../../fixtures/audio/human-shop-side-sells-a-chromecast.wav");
-        Self::parse(Path::new("shop.json"), SHOP, |name| {
-            if name.ends_with("human-shop-side-sells-a-chromecast.wav") {
-                Ok(Cow::Borrowed(SOUND))
-            } else {
-                Err(Error::NotEmbedded(name.to_owned()))
-            }
+        Self::embedded("shop.json", include_bytes!("../../../fixtures/gemini/shop.json"))
+    }
+
+    /// The embedded scenario of an answer that is much too long, and a short one after it.
+    pub fn long_answer() -> Result<Self, Error> {
+        Self::embedded("barge-in.json", include_bytes!("../../../fixtures/gemini/barge-in.json"))
+    }
+
+    fn embedded(name: &str, text: &[u8]) -> Result<Self, Error> {
+        const SOUNDS: [(&str, &[u8]); 3] = [
+            (
+                "shop-side-sells-a-chromecast",
+                include_bytes!("../../../fixtures/audio/human-shop-side-sells-a-chromecast.wav"),
+            ),
+            ("jfk-ask-not", include_bytes!("../../../fixtures/audio/human-jfk-ask-not.wav")),
+            (
+                "two-party-katie-and-steve",
+                include_bytes!("../../../fixtures/audio/human-two-party-katie-and-steve.wav"),
+            ),
+        ];
+        Self::parse(Path::new(name), text, |file| {
+            let sound = SOUNDS.iter().find(|(sound, _)| file.ends_with(&format!("human-{sound}.wav")));
+            sound.map(|(_, bytes)| Cow::Borrowed(*bytes)).ok_or_else(|| Error::NotEmbedded(file.to_owned()))
         })
     }
 

@@ -1,0 +1,141 @@
+//! `patchcord demo`: recorded calls through a server and simulated peers, all in this process.
+
+mod conversation;
+mod measure;
+mod stage;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+
+use self::conversation::Conversation;
+use self::stage::{Model, Stage};
+use super::{logging, render, text};
+use crate::call::agent::Agent;
+use crate::sim::carrier::{Fixture, Report};
+use crate::sim::gemini::Scenario;
+use crate::store::Store;
+use crate::store::query::Query;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder for the call log and the recordings of the demo.
+    #[arg(long, value_name = "DIR", default_value = "data/demo")]
+    out: PathBuf,
+    /// Talk to the real Gemini Live service, with the key in GEMINI_API_KEY.
+    #[arg(long)]
+    live: bool,
+}
+
+/// A recorded call of the demo.
+struct Scene {
+    title: &'static str,
+    name: &'static str,
+    fixture: Fixture,
+    scenario: Scenario,
+    agent: Agent,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    logging::start("warn");
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
+    let database = args.out.join("patchcord.db");
+    let store = Store::open(&database).await?;
+    let outcome = play(&args, &store).await;
+    store.close().await?;
+    let calls = outcome?;
+    show(&database, &calls).await
+}
+
+/// Plays every scene; gives the calls' ids.
+async fn play(args: &Args, store: &Store) -> anyhow::Result<Vec<String>> {
+    let mut calls = Vec::new();
+    for (index, scene) in scenes()?.into_iter().enumerate() {
+        let Scene { title, name, fixture, scenario, agent } = scene;
+        println!("── Call {}: {title} ──", index + 1);
+        let model = if args.live { Model::real()? } else { Model::Simulated(scenario) };
+        let mut stage = Stage::build(store.handle(), model, agent).await?;
+        let conversation = Conversation::print(store.handle().watch());
+        let report = stage.call(fixture).await?;
+        conversation.finish().await;
+        let wav = args.out.join(format!("{name}.wav"));
+        std::fs::write(&wav, report.wav()).with_context(|| format!("cannot write {}", wav.display()))?;
+        summarise(&report, &wav, stage.interruptions());
+        ensure!(report.violations.is_empty(), "the carrier refused messages: {:?}", report.violations);
+        calls.push(report.caller.call_sid.clone());
+        stage.strike().await;
+    }
+    if !args.live {
+        measure::delay(store.handle()).await?;
+    }
+    Ok(calls)
+}
+
+fn scenes() -> anyhow::Result<[Scene; 2]> {
+    let agent = |name: &str, prompt: &str| Agent {
+        name: name.to_owned(),
+        business_id: "demo".to_owned(),
+        prompt: prompt.to_owned(),
+        greeting: None,
+        ..Agent::default()
+    };
+    Ok([
+        Scene {
+            title: "a caller buys a Chromecast (human voices, both sides)",
+            name: "chromecast",
+            fixture: Fixture::built_in()?,
+            scenario: Scenario::shop()?,
+            agent: agent(
+                "shop",
+                "You sell Chromecasts on the telephone: ask for colour, model and shipping.",
+            ),
+        },
+        Scene {
+            title: "a caller interrupts a long answer, presses a key and hangs up",
+            name: "barge-in",
+            fixture: Fixture::barge_in()?,
+            scenario: Scenario::long_answer()?,
+            agent: agent("orator", "You answer at length until you are interrupted."),
+        },
+    ])
+}
+
+fn summarise(report: &Report, wav: &Path, interruptions: Vec<std::time::Instant>) {
+    for at in interruptions {
+        let silence: Duration = report.silence_after(at);
+        let ms = silence.as_secs_f64() * 1000.0;
+        println!(
+            "   barge-in: the caller's ear was silent {ms:.1} ms after the model's `interrupted` (bar: 20)"
+        );
+    }
+    let audio = &report.audio;
+    println!(
+        "   the caller heard {:.2} s, {} ms were cleared, {} underruns; two-channel recording: {}\n",
+        audio.heard_s,
+        audio.cleared_bytes / 8,
+        audio.underruns,
+        wav.display()
+    );
+}
+
+/// The rows of the call log.
+async fn show(database: &Path, calls: &[String]) -> anyhow::Result<()> {
+    let query = Query::open(database).await?;
+    let mut rows = Vec::new();
+    println!("── The call log: {} ──", database.display());
+    for call in calls {
+        let detail = query.call(call).await?.with_context(|| format!("call {call} is not in the log"))?;
+        ensure!(!detail.turns.is_empty(), "nothing was said in call {call}");
+        rows.push(detail);
+    }
+    let summary: Vec<_> = rows.iter().map(|detail| detail.call.clone()).collect();
+    text::print(&render::calls(&summary))?;
+    for detail in &rows {
+        println!();
+        text::print(&render::call(detail))?;
+    }
+    println!("\nAsk again: patchcord calls --db {} show {}", database.display(), calls.join(" | "));
+    query.close().await;
+    Ok(())
+}

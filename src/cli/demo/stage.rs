@@ -1,0 +1,136 @@
+//! A server, a simulated model and a simulated carrier on free loopback ports.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::call::agent::Agent;
+use crate::cli::service::Service;
+use crate::config::{Config, environment};
+use crate::net::dial;
+use crate::secret::Secret;
+use crate::server::config::VOICE_PATH;
+use crate::sim::carrier::{self, Fixture, Report};
+use crate::sim::gemini::{self, Observation, Scenario};
+use crate::store;
+
+/// Known to both sides of the demo and to nobody else that matters.
+const AUTH_TOKEN: &str = "demo-auth-token";
+
+/// Who answers.
+pub(super) enum Model {
+    Simulated(Scenario),
+    /// The real service.
+    Real(Secret),
+}
+
+impl Model {
+    /// The real service with the key of the environment.
+    pub(super) fn real() -> anyhow::Result<Self> {
+        let key = environment("GEMINI_API_KEY").filter(|key| !key.is_empty());
+        key.map(|key| Self::Real(Secret::new(key))).context("--live needs the key in GEMINI_API_KEY")
+    }
+}
+
+/// Everything one scene needs, running.
+pub(super) struct Stage {
+    webhook: String,
+    status_callback: String,
+    model: Option<gemini::Server>,
+    interruptions: Arc<Mutex<Vec<Instant>>>,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<()>,
+}
+
+impl Stage {
+    pub(super) async fn build(store: store::Handle, model: Model, agent: Agent) -> anyhow::Result<Self> {
+        let mut config = Config { agents: vec![agent], ..Config::default() };
+        let interruptions = Arc::default();
+        let (model, authority) = match model {
+            Model::Real(key) => {
+                config.secrets.gemini_api_key = Some(key);
+                (None, None)
+            }
+            Model::Simulated(scenario) => {
+                let model = simulate(scenario).await?;
+                config.live.endpoint = model.local_url().replacen("http", "ws", 1);
+                config.secrets.gemini_api_key = Some(Secret::new("demo-key"));
+                let authority = model.ca_pem().context("the simulated model has no certificate")?;
+                let authority = CertificateDer::from_pem_slice(authority.as_bytes())?;
+                note_interruptions(&model, Arc::clone(&interruptions));
+                (Some(model), Some(authority))
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        config.server.public_url = Some(url.clone());
+        config.secrets.twilio_auth_token = Some(Secret::new(AUTH_TOKEN));
+        let service = Service::new(&config, listener, store, dial::tls(authority))?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(service.run(async {
+            let _ = stopped.await;
+        }));
+        Ok(Self {
+            webhook: format!("{url}{VOICE_PATH}"),
+            status_callback: format!("{url}/twilio/status"),
+            model,
+            interruptions,
+            stop,
+            server,
+        })
+    }
+
+    /// Plays a recorded call.
+    pub(super) async fn call(&self, fixture: Fixture) -> anyhow::Result<Report> {
+        let mut config = carrier::Config::new(self.webhook.clone(), Secret::new(AUTH_TOKEN), fixture);
+        config.status_callback = Some(self.status_callback.clone());
+        Ok(carrier::place(config).await?)
+    }
+
+    /// When the model sent `interrupted`, since the last time this was asked.
+    pub(super) fn interruptions(&mut self) -> Vec<Instant> {
+        std::mem::take(&mut *self.interruptions.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Ends everything that runs.
+    pub(super) async fn strike(self) {
+        let _ = self.stop.send(());
+        // A server that panicked has said so itself.
+        let _ = self.server.await;
+        if let Some(model) = self.model {
+            model.shutdown().await;
+        }
+    }
+}
+
+async fn simulate(scenario: Scenario) -> anyhow::Result<gemini::Server> {
+    let config = gemini::Config {
+        behaviour: gemini::Behaviour::default(),
+        scenario: Arc::new(scenario),
+        frames: gemini::Frames::Binary,
+        tls: gemini::Tls::OwnCa,
+    };
+    Ok(gemini::Server::start(TcpListener::bind("127.0.0.1:0").await?, config)?)
+}
+
+/// Ends by itself when the model is shut down.
+fn note_interruptions(model: &gemini::Server, interruptions: Arc<Mutex<Vec<Instant>>>) {
+    let mut sightings = model.observations();
+    tokio::spawn(async move {
+        loop {
+            match sightings.recv().await {
+                Ok(sighting) if sighting.observation == Observation::InterruptedSent => {
+                    interruptions.lock().unwrap_or_else(PoisonError::into_inner).push(sighting.at);
+                }
+                Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    });
+}

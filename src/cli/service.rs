@@ -1,0 +1,63 @@
+//! The parts of a running server put together.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rustls::ClientConfig;
+use tokio::net::TcpListener;
+
+use crate::bridge::Bridge;
+use crate::config::Config;
+use crate::provider::gemini::Dialer;
+use crate::secret::Secret;
+use crate::server::{self, State};
+use crate::store;
+
+/// How long calls may go on when the process is told to stop.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// A server that is bound to its address and ready to run.
+pub(crate) struct Service {
+    listener: TcpListener,
+    state: Arc<State>,
+    bridge: Arc<Bridge>,
+}
+
+impl Service {
+    /// Puts the parts together; `tls` is whom the live service is trusted by.
+    pub(crate) fn new(
+        config: &Config,
+        listener: TcpListener,
+        store: store::Handle,
+        tls: Arc<ClientConfig>,
+    ) -> anyhow::Result<Self> {
+        let secrets = &config.secrets;
+        let key = secrets.gemini_api_key.clone().unwrap_or_default();
+        let bridge = Arc::new(Bridge::new(store, Dialer::new(&config.live, &key, tls)?));
+        let tokens: Vec<Secret> = [&secrets.twilio_auth_token, &secrets.twilio_auth_token_secondary]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        let agents = config.agents.iter().cloned().map(Arc::new).collect();
+        let state = State::new(&config.server, tokens, agents, Arc::clone(&bridge))
+            .context("the configuration cannot be served")?
+            .of_account(config.twilio.account_sid.clone());
+        Ok(Self { listener, state: Arc::new(state), bridge })
+    }
+
+    /// Serves until `stop`, then takes no new calls and lets the running ones end in their time.
+    pub(crate) async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { listener, state, bridge } = self;
+        let drain = async {
+            stop.await;
+            tracing::info!(calls = bridge.active(), "stopping: no new calls");
+        };
+        server::serve(listener, state, drain).await;
+        if !bridge.drain(Instant::now() + DRAIN).await {
+            tracing::warn!(calls = bridge.active(), "calls were still running at the end");
+        }
+    }
+}
