@@ -31,14 +31,14 @@ pub(super) async fn delay(store: store::Handle) -> anyhow::Result<()> {
     let calls = (1..=CALLS).map(|seed| {
         stage.call(Fixture::probes(probe::Plan { count: PROBES, period: PERIOD, settle: SETTLE, seed }))
     });
-    let reports = try_join_all(calls).await?;
+    let calls = try_join_all(calls).await?;
     stage.strike().await;
     let delays: Vec<Duration> =
-        reports.iter().flat_map(|report| report.probes.delays.iter().copied().flatten()).collect();
-    let sent: usize = reports.iter().map(|report| report.probes.sent).sum();
+        calls.iter().flat_map(|call| call.report.probes.delays.iter().copied().flatten()).collect();
+    let sent: usize = calls.iter().map(|call| call.report.probes.sent).sum();
     ensure!(!delays.is_empty(), "no probe came back");
     let Quantiles { median_ms, p99_ms, max_ms, .. } = Quantiles::of(&delays);
-    let late = reports.iter().map(|report| report.lateness.max_ms).fold(0.0, f64::max);
+    let late = calls.iter().map(|call| call.report.lateness.max_ms).fold(0.0, f64::max);
     println!("   {} of {sent} probes came back", delays.len());
     println!(
         "   mouth to ear and back: median {median_ms:.1} ms (bar: 20), p99 {p99_ms:.1} ms (bar: 35), max {max_ms:.1} ms"

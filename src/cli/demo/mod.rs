@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 use self::conversation::Conversation;
-use self::stage::{Model, Stage};
+use self::stage::{Model, Played, Stage};
 use super::{logging, render, text};
 use crate::call::agent::Agent;
 use crate::sim::carrier::{Fixture, Report};
@@ -55,13 +55,13 @@ async fn play(args: &Args, store: &Store) -> anyhow::Result<Vec<String>> {
         let Scene { title, name, fixture, scenario, agent } = scene;
         println!("── Call {}: {title} ──", index + 1);
         let model = if args.live { Model::real()? } else { Model::Simulated(scenario) };
-        let mut stage = Stage::build(store.handle(), model, agent).await?;
+        let stage = Stage::build(store.handle(), model, agent).await?;
         let conversation = Conversation::print(store.handle().watch());
-        let report = stage.call(fixture).await?;
+        let Played { report, barge_ins } = stage.call(fixture).await?;
         conversation.finish().await;
         let wav = args.out.join(format!("{name}.wav"));
         std::fs::write(&wav, report.wav()).with_context(|| format!("cannot write {}", wav.display()))?;
-        summarise(&report, &wav, stage.interruptions());
+        summarise(&report, &wav, &barge_ins);
         ensure!(report.violations.is_empty(), "the carrier refused messages: {:?}", report.violations);
         calls.push(report.caller.call_sid.clone());
         stage.strike().await;
@@ -101,9 +101,8 @@ fn scenes() -> anyhow::Result<[Scene; 2]> {
     ])
 }
 
-fn summarise(report: &Report, wav: &Path, interruptions: Vec<std::time::Instant>) {
-    for at in interruptions {
-        let silence: Duration = report.silence_after(at);
+fn summarise(report: &Report, wav: &Path, barge_ins: &[Duration]) {
+    for silence in barge_ins {
         let ms = silence.as_secs_f64() * 1000.0;
         println!(
             "   barge-in: the caller's ear was silent {ms:.1} ms after the model's `interrupted` (bar: 20)"

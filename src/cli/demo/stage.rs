@@ -1,13 +1,13 @@
 //! A server, a simulated model and a simulated carrier on free loopback ports.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::call::agent::Agent;
@@ -22,6 +22,9 @@ use crate::store;
 
 /// Known to both sides of the demo and to nobody else that matters.
 const AUTH_TOKEN: &str = "demo-auth-token";
+
+/// What the carrier tells of one call: a few starts and clears.
+const EVENTS_MAX: usize = 1024;
 
 /// Who answers.
 pub(super) enum Model {
@@ -38,12 +41,22 @@ impl Model {
     }
 }
 
+/// Instants of something that happened, noted by another task.
+type Moments = Arc<Mutex<Vec<Instant>>>;
+
+/// A call that was played.
+pub(super) struct Played {
+    pub(super) report: Report,
+    /// From each `interrupted` of the model to the moment when the caller's ear fell silent.
+    pub(super) barge_ins: Vec<Duration>,
+}
+
 /// Everything one scene needs, running.
 pub(super) struct Stage {
     webhook: String,
     status_callback: String,
     model: Option<gemini::Server>,
-    interruptions: Arc<Mutex<Vec<Instant>>>,
+    interruptions: Moments,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
 }
@@ -87,15 +100,25 @@ impl Stage {
     }
 
     /// Plays a recorded call.
-    pub(super) async fn call(&self, fixture: Fixture) -> anyhow::Result<Report> {
+    pub(super) async fn call(&self, fixture: Fixture) -> anyhow::Result<Played> {
+        let (events, mut happened) = mpsc::channel(EVENTS_MAX);
         let mut config = carrier::Config::new(self.webhook.clone(), Secret::new(AUTH_TOKEN), fixture);
         config.status_callback = Some(self.status_callback.clone());
-        Ok(carrier::place(config).await?)
-    }
-
-    /// When the model sent `interrupted`, since the last time this was asked.
-    pub(super) fn interruptions(&mut self) -> Vec<Instant> {
-        std::mem::take(&mut *self.interruptions.lock().unwrap_or_else(PoisonError::into_inner))
+        config.events = Some(events);
+        let report = carrier::place(config).await?;
+        let mut cleared = Vec::new();
+        while let Ok((at, event)) = happened.try_recv() {
+            if matches!(event, carrier::Event::Cleared) {
+                cleared.push(at);
+            }
+        }
+        let interruptions =
+            std::mem::take(&mut *self.interruptions.lock().unwrap_or_else(PoisonError::into_inner));
+        // Whatever is still in the far buffer at the `clear` is never heard: silence begins there.
+        let silence =
+            |at: Instant| cleared.iter().copied().find(|clear| *clear >= at).map(|clear| clear - at);
+        let barge_ins = interruptions.into_iter().filter_map(silence).collect();
+        Ok(Played { report, barge_ins })
     }
 
     /// Ends everything that runs.
@@ -120,7 +143,7 @@ async fn simulate(scenario: Scenario) -> anyhow::Result<gemini::Server> {
 }
 
 /// Ends by itself when the model is shut down.
-fn note_interruptions(model: &gemini::Server, interruptions: Arc<Mutex<Vec<Instant>>>) {
+fn note_interruptions(model: &gemini::Server, interruptions: Moments) {
     let mut sightings = model.observations();
     tokio::spawn(async move {
         loop {

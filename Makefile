@@ -1,0 +1,33 @@
+# The two commands of a fresh machine are `make demo` and `make test`. Each installs the system packages it needs
+# by apt and says so; neither needs a key or an account.
+
+SHELL := /usr/bin/env bash
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+CARGO := cargo
+
+.PHONY: demo test interop deps deps-interop
+
+demo: deps ## plays recorded calls through the server and simulated peers
+	$(CARGO) build --locked
+	$(CARGO) run --locked --quiet -- demo
+
+test: deps ## format, lints, all tests
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) test --locked
+
+interop: deps deps-interop ## the official Python SDK talks with the simulated Gemini Live service
+	$(CARGO) build --locked
+	tests/interop/run.sh
+
+# The bundled SQLite and the cryptography are built from C.
+deps:
+	@command -v $(CARGO) > /dev/null || { echo "Rust is missing: install it with rustup, https://rustup.rs"; exit 1; }
+	@command -v cc > /dev/null || { \
+		echo "Installing a C compiler by apt: build-essential"; \
+		$(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends build-essential; }
+
+deps-interop:
+	@python3 -m venv --help > /dev/null 2>&1 || { \
+		echo "Installing Python by apt: python3 python3-venv"; \
+		$(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends python3 python3-venv; }

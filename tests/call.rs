@@ -1,0 +1,252 @@
+//! Whole calls over real sockets: simulated carrier ⇄ server and bridge ⇄ simulated model, and the call log.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use patchcord::audio::resample::Resampler;
+use patchcord::audio::{Rate, g711};
+use patchcord::bridge::Bridge;
+use patchcord::call::agent::Agent;
+use patchcord::net::dial;
+use patchcord::provider::gemini::{Config as LiveConfig, Dialer};
+use patchcord::secret::Secret;
+use patchcord::server::{self, State};
+use patchcord::sim::carrier::{self, Ending, Fixture, HangUp, Report};
+use patchcord::sim::gemini::{self, Behaviour, Scenario, SetupReply};
+use patchcord::store::Store;
+use patchcord::store::query::{CallDetail, Query};
+use rstest::rstest;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const AUTH_TOKEN: &str = "test-auth-token";
+const API_KEY: &str = "test-api-key";
+
+/// A server with its call log and its model.
+struct World {
+    url: String,
+    bridge: Arc<Bridge>,
+    store: Store,
+    folder: TempDir,
+    model: Option<gemini::Server>,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<()>,
+}
+
+impl World {
+    async fn with_model(scenario: Scenario, behaviour: Behaviour) -> Self {
+        let config = gemini::Config {
+            behaviour: Behaviour { keys: vec![Secret::new(API_KEY)], ..behaviour },
+            scenario: Arc::new(scenario),
+            frames: gemini::Frames::Binary,
+            tls: gemini::Tls::OwnCa,
+        };
+        let model = gemini::Server::start(TcpListener::bind("127.0.0.1:0").await.unwrap(), config).unwrap();
+        let authority = CertificateDer::from_pem_slice(model.ca_pem().unwrap().as_bytes()).unwrap();
+        let endpoint = model.local_url().replacen("http", "ws", 1);
+        Self::build(&endpoint, API_KEY, Some(authority), Some(model)).await
+    }
+
+    async fn with_endpoint(endpoint: &str) -> Self {
+        Self::build(endpoint, API_KEY, None, None).await
+    }
+
+    async fn build(
+        endpoint: &str,
+        key: &str,
+        authority: Option<CertificateDer<'static>>,
+        model: Option<gemini::Server>,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("calls.db")).await.unwrap();
+        let live = LiveConfig { endpoint: endpoint.to_owned(), ..LiveConfig::default() };
+        let dialer = Dialer::new(&live, &Secret::new(key), dial::tls(authority)).unwrap();
+        let bridge = Arc::new(Bridge::new(store.handle(), dialer));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let config = server::Config { public_url: Some(url.clone()), ..server::Config::default() };
+        let agent =
+            Agent { name: "test".into(), business_id: "acme".into(), greeting: None, ..Agent::default() };
+        let tokens = vec![Secret::new(AUTH_TOKEN)];
+        let state = State::new(&config, tokens, vec![Arc::new(agent)], Arc::clone(&bridge)).unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(server::serve(listener, Arc::new(state), async {
+            let _ = stopped.await;
+        }));
+        Self { url, bridge, store, folder, model, stop, server }
+    }
+
+    fn call(&self, fixture: Fixture) -> carrier::Config {
+        carrier::Config::new(format!("{}/twilio/voice", self.url), Secret::new(AUTH_TOKEN), fixture)
+    }
+
+    /// Ends everything; gives what the log says about a call.
+    async fn finish(self, report: &Report) -> CallDetail {
+        assert!(self.bridge.drain(Instant::now()).await, "a call is still running");
+        let _ = self.stop.send(());
+        self.server.await.unwrap();
+        if let Some(model) = self.model {
+            model.shutdown().await;
+        }
+        self.store.close().await.unwrap();
+        let query = Query::open(&self.folder.path().join("calls.db")).await.unwrap();
+        query.call(&report.caller.call_sid).await.unwrap().expect("the call is in the log")
+    }
+}
+
+/// A caller who speaks for half a second, a second into the call, and then listens.
+fn caller(listens: Duration) -> Fixture {
+    let quiet = |ms: usize| vec![g711::MULAW_SILENCE; ms * 8];
+    let speech = (0..4000).map(|n| g711::encode(if n % 16 < 8 { 6000 } else { -6000 }));
+    let mut audio = quiet(1000);
+    audio.extend(speech);
+    audio.extend(quiet(usize::try_from(listens.as_millis()).unwrap()));
+    Fixture::from_mulaw(&audio)
+}
+
+fn quick() -> Behaviour {
+    Behaviour {
+        setup: SetupReply::After(Duration::from_millis(20)),
+        think: Duration::ZERO,
+        ..Behaviour::default()
+    }
+}
+
+/// What the model says is what the caller hears, bit for bit: the reference is one resampling of the whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sample_of_an_answer_reaches_the_callers_ear() {
+    let mut noise = 1_u32;
+    let answer: Vec<i16> = (0..24_000 * 2 + 11)
+        .map(|n| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let hiss = (noise >> 16) as i16 / 16;
+            hiss + (9000.0 * (f64::from(n) * 0.07).sin()) as i16
+        })
+        .collect();
+    let world = World::with_model(Scenario::echoing("Noise.", answer.clone()), quick()).await;
+    let report = carrier::place(world.call(caller(Duration::from_millis(3500)))).await.unwrap();
+
+    let (mut resampled, mut reference) = (Vec::new(), Vec::new());
+    let mut resampler = Resampler::new(Rate::MODEL_OUT, Rate::LINE);
+    resampler.push(&answer, &mut resampled);
+    resampler.flush(&mut resampled);
+    g711::encode_into(&resampled, &mut reference);
+    assert!(report.heard() == reference, "{} of {} bytes heard", report.heard().len(), reference.len());
+    assert!(report.violations.is_empty(), "{:?}", report.violations);
+
+    let detail = world.finish(&report).await;
+    let said: Vec<_> = detail.turns.iter().map(|turn| (turn.speaker.as_str(), turn.text.as_str())).collect();
+    assert_eq!(said, [("caller", "(sound)"), ("agent", "Noise.")]);
+    assert_eq!(detail.call.ending.as_deref(), Some("caller_hung_up"));
+}
+
+/// 6.5 kHz at −12 dB would fold to 1.5 kHz: the caller hears the tone as clean as mu-law can carry it.
+#[tokio::test(flavor = "multi_thread")]
+async fn speech_above_four_kilohertz_does_not_alias_at_the_callers_ear() {
+    const TONE: f64 = 1000.0;
+    let wave = |hertz: f64, level: f64, n: i32| {
+        level * (std::f64::consts::TAU * hertz * f64::from(n) / 24_000.0).sin()
+    };
+    let answer: Vec<i16> =
+        (0..24_000).map(|n| (wave(TONE, 16_000.0, n) + wave(6500.0, 4000.0, n)) as i16).collect();
+    let world = World::with_model(Scenario::echoing("Tone.", answer), quick()).await;
+    let report = carrier::place(world.call(caller(Duration::from_millis(2500)))).await.unwrap();
+
+    let mut heard = Vec::new();
+    g711::decode_into(report.heard(), &mut heard);
+    // The steady part: whole periods, away from both ends.
+    let steady = &heard[800..800 + 6400];
+    let (mut re, mut im) = (0.0, 0.0);
+    for (n, &sample) in steady.iter().enumerate() {
+        let phase = std::f64::consts::TAU * TONE * n as f64 / 8000.0;
+        re += f64::from(sample) * phase.cos();
+        im += f64::from(sample) * phase.sin();
+    }
+    let len = steady.len() as f64;
+    let signal = 2.0 * (re * re + im * im) / (len * len);
+    let total = steady.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>() / len;
+    let snr = 10.0 * (signal / (total - signal)).log10();
+    assert!(snr >= 36.0, "{snr:.1} dB");
+    world.finish(&report).await;
+}
+
+/// The live service fails in every way that the set-up can: the caller is not kept waiting in silence, and the
+/// log holds the whole context, one ending and its cause.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_service_that_is_not_there_ends_the_call_with_its_cause() {
+    let world = World::with_endpoint("ws://127.0.0.1:9").await;
+    let report = carrier::place(world.call(caller(Duration::from_secs(1)))).await.unwrap();
+    assert!(matches!(report.ending, Ending::ServerHungUp), "{:?}", report.ending);
+    let detail = world.finish(&report).await;
+    assert_complete(&detail, "live_unavailable");
+    assert!(
+        detail
+            .events
+            .iter()
+            .any(|event| event.kind == "live_lost" && event.detail.to_string().contains("unreachable"))
+    );
+}
+
+#[rstest]
+#[case::upgrade_refused("/nowhere", API_KEY, r#""status":404"#)]
+#[case::key_refused("", "wrong key", "API key not valid")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_service_that_refuses_ends_the_call_with_its_words(
+    #[case] path: &str,
+    #[case] key: &str,
+    #[case] words: &str,
+) {
+    let other = World::with_model(Scenario::default(), quick()).await;
+    let model = other.model.as_ref().unwrap();
+    let authority = CertificateDer::from_pem_slice(model.ca_pem().unwrap().as_bytes()).unwrap();
+    let endpoint = model.local_url().replacen("http", "ws", 1) + path;
+    let world = World::build(&endpoint, key, Some(authority), None).await;
+    let report = carrier::place(world.call(caller(Duration::from_secs(2)))).await.unwrap();
+    let detail = world.finish(&report).await;
+    assert_complete(&detail, "live_unavailable");
+    let lost = detail.events.iter().find(|event| event.kind == "live_lost").unwrap().detail.to_string();
+    assert!(lost.contains(words), "{lost}");
+    assert!(!lost.contains("wrong key"), "the key itself is nowhere");
+}
+
+/// Everything a reader of the log needs is there, whatever failed.
+fn assert_complete(detail: &CallDetail, ending: &str) {
+    let call = &detail.call;
+    assert_eq!(call.ending.as_deref(), Some(ending));
+    assert!(call.ended_at.is_some());
+    assert_eq!((call.agent.as_str(), detail.circumstances.business_id.as_str()), ("test", "acme"));
+    assert_ne!(call.call_sid, "unknown");
+    assert!(call.from.starts_with('+') && call.to.starts_with('+'));
+    let sequences: Vec<_> = detail.events.iter().map(|event| event.sequence).collect();
+    assert!(sequences.is_sorted());
+}
+
+#[rstest]
+#[case::by_closing_the_socket(HangUp::CloseOnly)]
+#[case::by_vanishing(HangUp::Drop)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_carrier_that_leaves_without_a_word_ends_the_call(#[case] hang_up: HangUp) {
+    let world = World::with_model(Scenario::echoing("Hello.", vec![5000_i16; 24_000]), quick()).await;
+    let mut call = world.call(caller(Duration::from_millis(300)));
+    call.knobs.hang_up = hang_up;
+    let report = carrier::place(call).await.unwrap();
+    let detail = world.finish(&report).await;
+    assert_complete(&detail, "carrier_closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_server_refuses_calls_and_says_that_it_is_not_ready() {
+    let world = World::with_endpoint("ws://127.0.0.1:9").await;
+    assert!(world.bridge.drain(Instant::now()).await);
+    let ready = reqwest::get(format!("{}/readyz", world.url)).await.unwrap();
+    assert_eq!(ready.status(), 503);
+    let report = carrier::place(world.call(caller(Duration::ZERO))).await.unwrap();
+    assert!(matches!(report.ending, Ending::Rejected { busy: true }), "{:?}", report.ending);
+    let detail = world.finish(&report).await;
+    assert_complete(&detail, "drained");
+}
