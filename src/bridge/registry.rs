@@ -3,8 +3,7 @@
 //! The server's graceful shutdown does not wait for upgraded sockets, so calls are counted here.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -25,7 +24,8 @@ pub(super) struct Registry {
     calls: Mutex<HashMap<String, (CallId, mpsc::Sender<Control>)>>,
     /// Streams that run, superseded ones that are still closing included.
     active: watch::Sender<usize>,
-    is_draining: AtomicBool,
+    /// When the last call must have ended, once the process is told to stop.
+    drain_at: OnceLock<Instant>,
 }
 
 /// A call's place in the registry; dropping it gives the place back.
@@ -40,12 +40,16 @@ pub(super) struct Registration {
 impl Registry {
     pub(super) fn new() -> Arc<Self> {
         let (active, _) = watch::channel(0);
-        Arc::new(Self { calls: Mutex::default(), active, is_draining: AtomicBool::new(false) })
+        Arc::new(Self { calls: Mutex::default(), active, drain_at: OnceLock::new() })
     }
 
-    /// Enters a call. Of two streams of one call the newer wins: the older is told so.
+    /// Enters a call. Of two streams of one call the newer wins: the older is told so. A call that was admitted
+    /// just before the process was told to stop is told to end.
     pub(super) fn enter(self: &Arc<Self>, call_sid: String, call: CallId) -> Registration {
         let (sender, controls) = mpsc::channel(CONTROLS_MAX);
+        if let Some(&deadline) = self.drain_at.get() {
+            let _ = sender.try_send(Control::Drain { deadline });
+        }
         if let Some((_, older)) = self.lock().insert(call_sid.clone(), (call, sender)) {
             // A full queue means that the older one is ending already.
             let _ = older.try_send(Control::Supersede);
@@ -59,12 +63,12 @@ impl Registry {
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Relaxed)
+        self.drain_at.get().is_some()
     }
 
     /// Ends all calls by `deadline` and waits until they are gone, or a little longer. `false` if some are not.
     pub(super) async fn drain(&self, deadline: Instant) -> bool {
-        self.is_draining.store(true, Ordering::Relaxed);
+        let deadline = *self.drain_at.get_or_init(|| deadline);
         for (_, call) in self.lock().values() {
             let _ = call.try_send(Control::Drain { deadline });
         }
@@ -117,7 +121,8 @@ mod tests {
         };
         let (is_empty, ()) = tokio::join!(registry.drain(deadline), ends);
         assert!(is_empty && registry.is_draining());
-        let _stuck = registry.enter("CA2".into(), CallId::new(2));
+        let mut stuck = registry.enter("CA2".into(), CallId::new(2));
+        assert_eq!(stuck.controls.recv().await, Some(Control::Drain { deadline }), "it came too late");
         assert!(!registry.drain(deadline).await, "a call that does not end does not hold the process");
     }
 }

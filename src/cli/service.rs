@@ -51,13 +51,14 @@ impl Service {
     /// Serves until `stop`, then takes no new calls and lets the running ones end in their time.
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) {
         let Self { listener, state, bridge } = self;
+        // While calls end, the server answers: that it is not ready, and new callers that it is busy.
         let drain = async {
             stop.await;
             tracing::info!(calls = bridge.active(), "stopping: no new calls");
+            if !bridge.drain(Instant::now() + DRAIN).await {
+                tracing::warn!(calls = bridge.active(), "calls were still running at the end");
+            }
         };
         server::serve(listener, state, drain).await;
-        if !bridge.drain(Instant::now() + DRAIN).await {
-            tracing::warn!(calls = bridge.active(), "calls were still running at the end");
-        }
     }
 }
