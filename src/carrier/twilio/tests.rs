@@ -1,3 +1,5 @@
+//! Stories of the media stream: what Twilio and its likes send, and what they are sent.
+
 use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::{Value, json};
