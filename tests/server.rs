@@ -252,8 +252,8 @@ async fn the_same_webhook_again_gets_the_same_answer_and_opens_nothing() {
     let (_, other) = server.post("/twilio/voice", &voice("CA2", SALES)).await;
     assert_ne!(stream(&other), stream(&first));
     let entries = server.entries();
-    assert_eq!(entries.len(), 2);
-    assert!(entries.iter().all(|entry| matches!(entry.record, Record::Opened(_))));
+    let opened: Vec<_> = entries.iter().filter(|entry| matches!(entry.record, Record::Opened(_))).collect();
+    assert_eq!(opened.len(), 2, "CA1 and CA2, once each");
 }
 
 #[tokio::test]
@@ -403,7 +403,8 @@ async fn a_stream_is_opened_once() {
     let (_, document) = server.post("/twilio/voice", &voice("CA1", SALES)).await;
     assert_eq!(server.open(&stream(&document)).await, 101);
     assert_eq!(server.open(&stream(&document)).await, 403);
-    assert_eq!(server.call().1, None, "a call with a stream is the bridge's to end");
+    let opened = server.entries().into_iter().filter(|entry| matches!(entry.record, Record::Opened(_)));
+    assert_eq!(opened.count(), 1);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod downlink;
 mod faults;
 mod keys;
 mod output;
+mod phase;
 pub mod record;
 mod responder;
 mod transcript;
@@ -28,11 +29,13 @@ use self::faults::Faults;
 use self::keys::Keys;
 use self::output::Outbox;
 pub use self::output::Output;
+use self::phase::Phase;
+pub use self::phase::Timer;
 use self::record::{AudioTotals, Ending, Event, Ledger, Peer, Record, ToolOutcome};
 use self::responder::Responder;
 use self::transcript::Transcript;
 use self::uplink::Uplink;
-use crate::carrier::{self, Close, MediaFormat, Start};
+use crate::carrier::{self, MediaFormat, Start};
 use crate::id::{CallId, LinkId};
 use crate::live::failure::Failure;
 use crate::live::session::{Change, Session};
@@ -66,31 +69,6 @@ pub enum Control {
     Supersede,
 }
 
-/// The timers of a call; the name is traced when one fires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timer {
-    /// The carrier has not said `start`.
-    Start,
-    /// The carrier sends no audio.
-    MediaSilence,
-    /// Speech is still to be heard before the stream is closed.
-    Finish,
-    /// The process shuts down.
-    Drain,
-    /// The live session is not set up yet.
-    LiveSetup,
-    /// Stale audio of an interrupted turn may still come.
-    Stale,
-    /// The next frame is due at the caller.
-    Playout,
-    /// A turn of the agent will have been heard.
-    TurnHeard,
-    /// The caller has paused in pressing keys.
-    Keys,
-    /// Faults are to be reported.
-    Faults,
-}
-
 /// One telephone call.
 #[derive(Debug)]
 pub struct Call {
@@ -104,24 +82,6 @@ pub struct Call {
     keys: Keys,
     faults: Faults,
     outbox: Outbox,
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// The socket is open; the carrier has not said which stream it is.
-    AwaitingStart {
-        until: Instant,
-    },
-    Talking {
-        media_until: Instant,
-        drain_at: Option<Instant>,
-    },
-    /// The call is over but for the speech that is still to be heard.
-    Finishing {
-        ending: Ending,
-        until: Instant,
-    },
-    Ended(Ending),
 }
 
 impl Call {
@@ -484,7 +444,7 @@ impl Call {
         if let Some(link) = self.responder.silence() {
             self.outbox.live(link, live::Command::Close);
         }
-        self.outbox.carrier(carrier::Command::Close(close_of(&ending)));
+        self.outbox.carrier(carrier::Command::Close(phase::close_of(&ending)));
         self.close_caller(now);
         let heard = self.downlink.heard(now);
         while let Some(turn) = self.transcript.pop_cut(heard, self.outbox.ledger(), now) {
@@ -502,39 +462,7 @@ impl Call {
     }
 }
 
-impl Phase {
-    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        match self {
-            Self::AwaitingStart { until } => Some((*until, Timer::Start)),
-            Self::Talking { media_until, drain_at } => soonest([
-                Some((*media_until, Timer::MediaSilence)),
-                drain_at.map(|drain_at| (drain_at, Timer::Drain)),
-            ]),
-            Self::Finishing { until, .. } => Some((*until, Timer::Finish)),
-            Self::Ended(_) => None,
-        }
-    }
-}
-
 /// The only line there is for now: mu-law, 8 kHz, mono.
 fn is_supported(format: &MediaFormat) -> bool {
     format.encoding == "audio/x-mulaw" && format.sample_rate == 8000 && format.channels == 1
-}
-
-fn close_of(ending: &Ending) -> Close {
-    match ending {
-        Ending::StartTimeout | Ending::StreamMismatch | Ending::FormatUnsupported { .. } => Close::Policy,
-        Ending::Drained => Close::GoingAway,
-        Ending::Panicked => Close::Internal,
-        Ending::CallerHungUp
-        | Ending::CarrierClosed { .. }
-        | Ending::CarrierStalled
-        | Ending::CarrierSilent
-        | Ending::StreamNeverCame
-        | Ending::AgentUnknown
-        | Ending::Overloaded
-        | Ending::LiveUnavailable { .. }
-        | Ending::LiveLost { .. }
-        | Ending::Superseded => Close::Normal,
-    }
 }

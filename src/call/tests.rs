@@ -10,7 +10,7 @@ use super::record::{Entry, Speaker, Turn};
 use super::*;
 use crate::audio::resample::Resampler;
 use crate::audio::{Frame, Rate};
-use crate::carrier::{Command, Malformed, Media};
+use crate::carrier::{Close, Command, Malformed, Media};
 use crate::time::WallClock;
 
 mod invariants;
