@@ -1,13 +1,16 @@
 //! Whole calls over real sockets: simulated carrier ⇄ server and bridge ⇄ simulated model, and the call log.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use patchcord::audio::resample::Resampler;
 use patchcord::audio::{Rate, g711};
 use patchcord::bridge::Bridge;
 use patchcord::call::agent::Agent;
+use patchcord::carrier::signature::{Algorithm, sign};
 use patchcord::net::dial;
 use patchcord::provider::gemini::{Config as LiveConfig, Dialer};
 use patchcord::secret::Secret;
@@ -23,6 +26,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 const AUTH_TOKEN: &str = "test-auth-token";
 const API_KEY: &str = "test-api-key";
@@ -85,8 +90,12 @@ impl World {
         carrier::Config::new(format!("{}/twilio/voice", self.url), Secret::new(AUTH_TOKEN), fixture)
     }
 
-    /// Ends everything; gives what the log says about a call.
     async fn finish(self, report: &Report) -> CallDetail {
+        self.finish_call(&report.caller.call_sid).await
+    }
+
+    /// Ends everything; gives what the log says about a call.
+    async fn finish_call(self, call_sid: &str) -> CallDetail {
         assert!(self.bridge.drain(Instant::now()).await, "a call is still running");
         let _ = self.stop.send(());
         self.server.await.unwrap();
@@ -95,7 +104,7 @@ impl World {
         }
         self.store.close().await.unwrap();
         let query = Query::open(&self.folder.path().join("calls.db")).await.unwrap();
-        query.call(&report.caller.call_sid).await.unwrap().expect("the call is in the log")
+        query.call(call_sid).await.unwrap().expect("the call is in the log")
     }
 }
 
@@ -212,6 +221,81 @@ async fn a_live_service_that_refuses_ends_the_call_with_its_words(
     let lost = detail.events.iter().find(|event| event.kind == "live_lost").unwrap().detail.to_string();
     assert!(lost.contains(words), "{lost}");
     assert!(!lost.contains("wrong key"), "the key itself is nowhere");
+}
+
+/// A carrier that sends what no carrier sends: every frame is counted, none ends the call, and the caller is
+/// still heard. Only the message that breaks the limits of the socket closes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_cannot_be_used_are_counted_and_the_call_goes_on() {
+    let world = World::with_model(Scenario::default(), quick()).await;
+    let token = Secret::new(AUTH_TOKEN);
+    let pairs: Vec<(String, String)> = [("CallSid", "CA1"), ("From", "+14155550123"), ("To", "+13125550142")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    let url = format!("{}/twilio/voice", world.url);
+    let signature = sign(Algorithm::HmacSha1, &token, &url, &pairs);
+    let webhook = reqwest::Client::new().post(&url).header("X-Twilio-Signature", signature).form(&pairs);
+    let document = webhook.send().await.unwrap().text().await.unwrap();
+    let stream = document.split("<Stream url=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let mut upgrade = stream.as_str().into_client_request().unwrap();
+    let signature = sign(Algorithm::HmacSha1, &token, &stream, &[]);
+    upgrade.headers_mut().insert("X-Twilio-Signature", signature.parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::connect_async(upgrade).await.unwrap();
+
+    let start = r#"{"event":"start","start":{"streamSid":"MZ1","callSid":"CA1","accountSid":"unknown","mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}},"streamSid":"MZ1"}"#;
+    let media = |chunk: &str| {
+        format!(
+            r#"{{"event":"media","media":{{"track":"inbound","chunk":"{chunk}","payload":"{}"}},"streamSid":"MZ1"}}"#,
+            "/".repeat(212)
+        )
+    };
+    let frames = [
+        media("1"),
+        r#"{"event":"connected"}"#.to_owned(),
+        start.to_owned(),
+        start.to_owned(),
+        "not json".to_owned(),
+        "[".repeat(30_000),
+        r#"{"event":"media","media":{"payload":"*"},"streamSid":"MZ1"}"#.to_owned(),
+        r#"{"event":"media","media":{"payload":"//8="},"streamSid":"MZ2"}"#.to_owned(),
+        media("18446744073709551615"),
+        media("99999999999999999999999999"),
+        media("2"),
+        media("2"),
+        r#"{"event":"dtmf","dtmf":{"digit":"?"},"streamSid":"MZ1"}"#.to_owned(),
+        r#"{"event":"mark","mark":{"name":"forged"},"streamSid":"MZ1"}"#.to_owned(),
+        r#"{"event":"tomorrow"}"#.to_owned(),
+    ];
+    for frame in frames {
+        socket.send(Message::text(frame)).await.unwrap();
+    }
+    socket.send(Message::binary(vec![0; 160])).await.unwrap();
+    socket.send(Message::text(r#"{"event":"stop","stop":{},"streamSid":"MZ1"}"#)).await.unwrap();
+    while let Some(Ok(_)) = socket.next().await {}
+
+    let detail = world.finish_call("CA1").await;
+    assert_eq!(detail.call.ending.as_deref(), Some("caller_hung_up"));
+    let faults: BTreeMap<String, u64> = detail
+        .events
+        .iter()
+        .filter(|event| event.kind == "fault")
+        .map(|event| {
+            (event.detail["fault"].as_str().unwrap().to_owned(), event.detail["count"].as_u64().unwrap())
+        })
+        .collect();
+    let expected = [
+        ("base64", 1),
+        ("binary", 1),
+        ("chunk_jump", 1),
+        ("digit", 1),
+        ("duplicate_chunk", 1),
+        ("foreign_mark", 1),
+        ("foreign_stream", 1),
+        ("json", 2),
+        ("media_before_start", 1),
+        ("second_start", 1),
+    ];
+    assert_eq!(faults, expected.map(|(fault, count)| (fault.to_owned(), count)).into());
 }
 
 /// Everything a reader of the log needs is there, whatever failed.
