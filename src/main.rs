@@ -1,6 +1,15 @@
 //! The `patchcord` program: arguments to [`patchcord::cli`].
 
-fn main() -> anyhow::Result<()> {
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     rustls::crypto::ring::default_provider().install_default().ok();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(patchcord::cli::run())
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(patchcord::cli::run())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {}", patchcord::cli::explain(&error));
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -45,3 +45,27 @@ pub async fn run() -> anyhow::Result<()> {
         Command::Simulate(peer) => simulate::run(peer).await,
     }
 }
+
+/// An error and its causes in one line; a cause that the words before it name already is left out.
+pub fn explain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn an_error_is_explained_once_with_all_its_causes() {
+        let error = anyhow!("no such file").context("cannot read x: no such file").context("cannot start");
+        assert_eq!(explain(&error), "cannot start: cannot read x: no such file");
+    }
+}
