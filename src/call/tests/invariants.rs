@@ -112,7 +112,7 @@ proptest! {
         prop_assert!(world.call.ending().is_some());
         one_terminal_record_without_gaps(&world)?;
         pacing_is_bounded(&world)?;
-        downlink_is_conserved(&world)?;
+        downlink_is_conserved(&world, &steps)?;
     }
 }
 
@@ -146,17 +146,17 @@ fn pacing_is_bounded(world: &World) -> Result<(), TestCaseError> {
 }
 
 /// DOWNLINK_CONSERVED: received = played + cleared + dropped, up to the resampler's tail of each utterance.
-fn downlink_is_conserved(world: &World) -> Result<(), TestCaseError> {
+fn downlink_is_conserved(world: &World, steps: &[Step]) -> Result<(), TestCaseError> {
     let events = world.events();
     let Some(Event::AudioTotals(totals)) = events.last() else {
         return Err(TestCaseError::fail("the totals are the last event"));
     };
     let accounted = totals.downlink_played_ms + totals.downlink_cleared_ms + totals.downlink_dropped_ms;
-    let utterances = 2 + world
-        .outputs
-        .iter()
-        .filter(|(_, o)| matches!(o, Output::Carrier(Command::Mark(_) | Command::Clear)))
-        .count() as u64;
+    let ends = |step: &&Step| {
+        use Step::{GenerationComplete, Interrupted, LiveClosed, TurnComplete};
+        matches!(step, GenerationComplete | TurnComplete | Interrupted | LiveClosed)
+    };
+    let utterances = 2 + steps.iter().filter(ends).count() as u64;
     let tail_ms = 10 * utterances;
     prop_assert!(accounted <= totals.downlink_received_ms + tail_ms, "{:?}", totals);
     prop_assert!(accounted + tail_ms >= totals.downlink_received_ms, "{:?}", totals);
