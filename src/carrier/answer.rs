@@ -24,10 +24,6 @@ pub enum Verb {
     Redirect {
         url: String,
     },
-    /// Speak this text.
-    Say {
-        text: String,
-    },
     Hangup,
     /// Do not answer the call. Only as the first verb; not billed.
     Reject(Reason),
@@ -131,7 +127,6 @@ fn write_verb(out: &mut Out, verb: &Verb) -> io::Result<()> {
             .create_element("Redirect")
             .with_attribute(("method", "POST"))
             .write_text_content(BytesText::new(&legal(url)))?,
-        Verb::Say { text } => out.create_element("Say").write_text_content(BytesText::new(&legal(text)))?,
         Verb::Hangup => out.create_element("Hangup").write_empty()?,
         Verb::Reject(reason) => {
             out.create_element("Reject").with_attribute(("reason", reason.as_str())).write_empty()?
@@ -205,7 +200,7 @@ mod tests {
     #[case(Verb::Hangup, "<Hangup/>")]
     #[case(Verb::Reject(Reason::Rejected), "<Reject reason=\"rejected\"/>")]
     #[case(Verb::Reject(Reason::Busy), "<Reject reason=\"busy\"/>")]
-    #[case(Verb::Say { text: "a < b".to_owned() }, "<Say>a &lt; b</Say>")]
+    #[case(Verb::Redirect { url: "a < b".to_owned() }, "<Redirect method=\"POST\">a &lt; b</Redirect>")]
     fn each_verb_is_one_element(#[case] verb: Verb, #[case] element: &str) {
         assert!(document(&[verb]).ends_with(&format!("<Response>{element}</Response>")));
     }
@@ -266,7 +261,7 @@ mod tests {
         fn hostile_text_comes_back_as_the_same_values(name in hostile(), value in hostile(), said in hostile()) {
             prop_assume!(!said.is_empty());
             let Ok(parameter) = Parameter::new(&name, &value) else { return Ok(()) };
-            let seen = read(&document(&[connect(vec![parameter]), Verb::Say { text: said.clone() }]));
+            let seen = read(&document(&[connect(vec![parameter]), Verb::Redirect { url: said.clone() }]));
             let expected = vec![
                 "<Response".to_owned(),
                 "<Connect".to_owned(),
@@ -276,7 +271,8 @@ mod tests {
                 "<Parameter".to_owned(),
                 format!("name={}", legal(&name)),
                 format!("value={}", legal(&value)),
-                "<Say".to_owned(),
+                "<Redirect".to_owned(),
+                "method=POST".to_owned(),
             ];
             prop_assert_eq!(&seen[..expected.len()], &expected[..]);
             prop_assert_eq!(seen[expected.len()..].concat(), legal(&said));

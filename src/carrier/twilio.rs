@@ -8,6 +8,7 @@
 mod wire;
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::GeneralPurposeConfig;
@@ -24,10 +25,14 @@ const PAYLOAD_BYTES_MAX: usize = 8_000;
 /// A stream id is 34 characters; it is repeated in every frame we send.
 const STREAM_SID_BYTES_MAX: usize = 64;
 
+/// Padding is optional on the way in and written on the way out. Made once: its tables are no stream's own.
+static BASE64: LazyLock<Simd> = LazyLock::new(|| {
+    Simd::standard(GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent))
+});
+
 /// The two directions of one stream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Codec {
-    base64: Simd,
     /// The stream announced by `start`.
     stream: Option<Stream>,
     bytes: Vec<u8>,
@@ -41,16 +46,9 @@ struct Stream {
     json: String,
 }
 
-impl Default for Codec {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Codec {
     pub fn new() -> Self {
-        let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-        Self { base64: Simd::standard(lenient), stream: None, bytes: Vec::new(), samples: Vec::new() }
+        Self::default()
     }
 
     /// The event of one text frame. Does not allocate for media, once the buffers have grown.
@@ -80,7 +78,7 @@ impl Codec {
             Command::Media(frame) if frame.rate() == Rate::LINE && !frame.samples().is_empty() => {
                 open(out, "media", stream);
                 out.push_str(",\"media\":{\"payload\":\"");
-                push_payload(&self.base64, &mut self.bytes, frame, out);
+                push_payload(&mut self.bytes, frame, out);
                 out.push_str("\"}}");
             }
             Command::Mark(MarkId(number)) => {
@@ -136,7 +134,7 @@ impl Codec {
             return Err(Malformed::Length);
         }
         self.bytes.clear();
-        self.base64.decode_vec(payload.as_bytes(), &mut self.bytes).map_err(|_| Malformed::Base64)?;
+        BASE64.decode_vec(payload.as_bytes(), &mut self.bytes).map_err(|_| Malformed::Base64)?;
         if self.bytes.is_empty() || self.bytes.len() > PAYLOAD_BYTES_MAX {
             return Err(Malformed::Length);
         }
@@ -158,10 +156,10 @@ fn open(out: &mut String, event: &str, stream: &Stream) {
     out.push_str(&stream.json);
 }
 
-fn push_payload(base64: &Simd, bytes: &mut Vec<u8>, frame: &Frame, out: &mut String) {
+fn push_payload(bytes: &mut Vec<u8>, frame: &Frame, out: &mut String) {
     bytes.clear();
     g711::encode_into(frame.samples(), bytes);
-    base64.encode_string(bytes, out);
+    BASE64.encode_string(bytes, out);
 }
 
 /// Our marks are `m` and the number as we write it; other names are somebody else's.

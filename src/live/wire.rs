@@ -6,10 +6,10 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::PAD_INDIFFERENT;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig, Simd};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,21 +18,19 @@ use super::{Command, Event, Malformed, ToolCall, Usage, VoiceActivity, setup_mes
 use crate::audio::{Frame, Rate};
 use crate::live::failure::Failure;
 
+/// Padding is optional on the way in and written on the way out. Vectorised; made once, because its tables and
+/// the look at the processor cost more than a frame.
+static BASE64: LazyLock<Simd> = LazyLock::new(|| {
+    Simd::standard(GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent))
+});
+
 /// Decodes the messages of one connection. Keeps what must survive between messages: half a sample.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Decoder {
-    base64: Simd,
     bytes: Vec<u8>,
     samples: Vec<i16>,
     /// The first byte of a sample whose second one has not come yet.
     odd: Option<u8>,
-}
-
-impl Default for Decoder {
-    fn default() -> Self {
-        let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-        Self { base64: Simd::standard(config), bytes: Vec::new(), samples: Vec::new(), odd: None }
-    }
 }
 
 impl Decoder {
@@ -94,7 +92,7 @@ impl Decoder {
         self.bytes.clear();
         self.bytes.extend(self.odd);
         let data = blob.data.as_ref().map_or("", Text::as_str);
-        if self.base64.decode_vec(data, &mut self.bytes).is_err() {
+        if BASE64.decode_vec(data, &mut self.bytes).is_err() {
             return Event::Malformed(Malformed::Base64);
         }
         let (pairs, rest) = self.bytes.as_chunks::<2>();
@@ -136,8 +134,6 @@ pub fn encode(command: &Command, out: &mut String) {
 
 /// Allocates nothing but what `out` must grow: this is sent fifty times a second.
 fn encode_audio(frame: &Frame, out: &mut String) {
-    const ENGINE: base64::engine::GeneralPurpose =
-        base64::engine::GeneralPurpose::new(&base64::alphabet::STANDARD, PAD_INDIFFERENT);
     let mut bytes = [0; Frame::CAPACITY * 2];
     let len = frame.samples().len() * 2;
     for (pair, sample) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(frame.samples()) {
@@ -145,7 +141,7 @@ fn encode_audio(frame: &Frame, out: &mut String) {
     }
     let rate = frame.rate().0;
     let _ = write!(out, r#"{{"realtimeInput":{{"audio":{{"mimeType":"audio/pcm;rate={rate}","data":""#);
-    ENGINE.encode_string(&bytes[..len], out);
+    BASE64.encode_string(&bytes[..len], out);
     out.push_str(r#""}}}"#);
 }
 

@@ -101,8 +101,8 @@ pub(super) struct DtmfBody<'a> {
 }
 
 /// A string, borrowed unless it has escapes (some encoders write the slashes of base64 as `\/`).
-#[derive(Default)]
-pub(super) struct Text<'a>(Cow<'a, str>);
+#[derive(Default, Deserialize)]
+pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Text<'_> {
     pub(super) fn into_string(self) -> String {
@@ -121,30 +121,6 @@ impl std::ops::Deref for Text<'_> {
 impl AsRef<str> for Text<'_> {
     fn as_ref(&self) -> &str {
         &self.0
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Owned(text.to_owned())))
     }
 }
 
@@ -235,5 +211,19 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Scalar::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_borrowed_and_one_with_escapes_is_not() {
+        let payload = |json| parse(json).unwrap().media.unwrap().payload.unwrap().0;
+        let plain = br#"{"event":"media","media":{"payload":"AAAA"}}"#;
+        assert!(matches!(payload(plain), Cow::Borrowed("AAAA")));
+        let escaped = br#"{"event":"media","media":{"payload":"AA\/A"}}"#;
+        assert_eq!(payload(escaped), Cow::<str>::Owned("AA/A".to_owned()));
     }
 }
