@@ -58,7 +58,7 @@ impl Resampler {
     }
 
     /// Ends the stream: pads with silence until everything that was pushed has come out, and starts afresh.
-    /// Gives between 5 and 10 ms, or nothing if nothing was pushed since the last flush.
+    /// Gives between 5 and 10 ms.
     pub fn flush(&mut self, out: &mut Vec<i16>) {
         if self.filled > 0 {
             self.input[self.filled..].fill(0.0);

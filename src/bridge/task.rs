@@ -14,7 +14,7 @@ use super::Bridge;
 use super::flood::Flood;
 use super::registry::Registration;
 use super::upstream::{Arrival, Upstream};
-use crate::call::record::Ending;
+use crate::call::record::{Ending, Peer};
 use crate::call::{Call, Output};
 use crate::carrier::twilio::Codec;
 use crate::carrier::{self, Malformed};
@@ -89,7 +89,7 @@ where
             }
             self.set_timer();
             tokio::select! {
-                () = &mut self.timer => self.call.handle_timeout(now()),
+                () = &mut self.timer => self.handle_timeout(),
                 incoming = self.carrier.next(true) => self.handle_carrier(incoming),
                 (link, arrival) = self.upstream.next(self.call.wants_live()) => self.handle_live(link, arrival),
                 Some(control) = registration.controls.recv() => self.call.handle_control(control, now()),
@@ -99,10 +99,7 @@ where
 
     /// The timer is kept and only moved when the machine's next deadline changed.
     fn set_timer(&mut self) {
-        let deadline = self.call.poll_timeout().map(|(at, timer)| {
-            trace!(?timer, "next timer");
-            tokio::time::Instant::from_std(at)
-        });
+        let deadline = self.call.poll_timeout().map(|(at, _)| tokio::time::Instant::from_std(at));
         if let Some(deadline) = deadline
             && deadline != self.timer.deadline()
         {
@@ -110,6 +107,13 @@ where
         } else if self.timer.is_elapsed() {
             self.timer.as_mut().reset(tokio::time::Instant::now() + NEVER);
         }
+    }
+
+    fn handle_timeout(&mut self) {
+        if let Some((_, timer)) = self.call.poll_timeout() {
+            trace!(call = %self.call.id(), ?timer, "timer fires");
+        }
+        self.call.handle_timeout(now());
     }
 
     fn handle_carrier(&mut self, incoming: Incoming) {
@@ -163,8 +167,8 @@ where
         };
         let mut text = String::new();
         self.codec.encode(command, &mut text);
-        if self.carrier.send(text, kind) {
-            self.call.handle_overflow(crate::call::record::Peer::Carrier);
+        if !text.is_empty() && self.carrier.send(text, kind) {
+            self.call.handle_overflow(Peer::Carrier);
         }
     }
 
@@ -173,7 +177,7 @@ where
         let mut text = String::new();
         wire::encode(command, &mut text);
         if self.upstream.send(link, text, kind) {
-            self.call.handle_overflow(crate::call::record::Peer::Live);
+            self.call.handle_overflow(Peer::Live);
         }
     }
 

@@ -39,12 +39,13 @@ enum Reply {
     Stale { until: Instant },
 }
 
-/// `received` and `dropped` in samples of the model, `cleared` in samples of the line.
+/// `received` and `dropped` in samples of the model, `cleared` and `overflowed` in samples of the line.
 #[derive(Clone, Copy, Debug, Default)]
 struct Totals {
     received: u64,
     dropped: u64,
     cleared: u64,
+    overflowed: u64,
 }
 
 impl Downlink {
@@ -109,6 +110,11 @@ impl Downlink {
         self.playout.push(&self.scratch);
         self.scratch.clear();
         self.playout.finish();
+    }
+
+    /// A frame that was sent was dropped on its way: the carrier does not read fast enough.
+    pub(super) fn handle_overflow(&mut self) {
+        self.totals.overflowed += Rate::LINE.frame_len() as u64;
     }
 
     pub(super) fn handle_mark(&mut self, mark: MarkId, now: Instant) {
@@ -176,8 +182,10 @@ impl Downlink {
         let unheard = self.position() - self.heard(now);
         let cleared = self.totals.cleared + unheard;
         totals.downlink_received_ms = Rate::MODEL_OUT.millis(self.totals.received);
-        totals.downlink_dropped_ms = Rate::MODEL_OUT.millis(self.totals.dropped);
+        totals.downlink_dropped_ms =
+            Rate::MODEL_OUT.millis(self.totals.dropped) + Rate::LINE.millis(self.totals.overflowed);
         totals.downlink_cleared_ms = Rate::LINE.millis(cleared);
-        totals.downlink_played_ms = Rate::LINE.millis(self.position() - cleared);
+        totals.downlink_played_ms =
+            Rate::LINE.millis((self.position() - cleared).saturating_sub(self.totals.overflowed));
     }
 }

@@ -31,7 +31,7 @@ use self::output::Outbox;
 pub use self::output::Output;
 use self::phase::Phase;
 pub use self::phase::Timer;
-use self::record::{AudioTotals, Ending, Event, Ledger, Peer, Record, ToolOutcome};
+use self::record::{AudioTotals, Ending, Event, Ledger, Peer, Record};
 use self::responder::Responder;
 use self::transcript::Transcript;
 use self::uplink::Uplink;
@@ -216,6 +216,10 @@ impl Call {
 
     /// A frame for `peer` was dropped because it does not read fast enough.
     pub fn handle_overflow(&mut self, peer: Peer) {
+        match peer {
+            Peer::Carrier => self.downlink.handle_overflow(),
+            Peer::Live => self.uplink.handle_overflow(),
+        }
         self.faults.count(peer, "frame_dropped", 1);
     }
 
@@ -340,8 +344,7 @@ impl Call {
                 let name = call.name.to_owned();
                 let message = format!("There is no tool {name:?}. Go on without it.");
                 let id = call.id.map(str::to_owned);
-                let outcome = ToolOutcome::Unavailable;
-                self.outbox.event(Event::ToolCall { name: name.clone(), outcome }, now);
+                self.outbox.event(Event::ToolRefused { name: name.clone() }, now);
                 self.outbox.live(link, live::Command::ToolError { id, name, message });
             }
             live::Event::Usage(usage) => self.outbox.event(Event::Usage(usage), now),

@@ -87,14 +87,12 @@ pub enum Event {
     Interrupted { heard_ms: u64, cleared_ms: u64 },
     /// A key press.
     Dtmf { digit: char },
-    /// The model asked for a tool.
-    ToolCall { name: String, outcome: ToolOutcome },
+    /// The model asked for a tool that there is not, and was told so.
+    ToolRefused { name: String },
     /// Token counts of a turn.
     Usage(Usage),
     /// Input of a peer that could not be used, `count` times since the last such event.
     Fault { peer: Peer, fault: &'static str, count: u64 },
-    /// Audio that was not carried, in milliseconds.
-    AudioDropped { direction: AudioDirection, reason: &'static str, dropped_ms: u64 },
     /// Caller audio was held while the live session was set up, and then sent.
     AudioHeld { held_ms: u64 },
     /// The account of the call's audio, at its end.
@@ -111,10 +109,9 @@ impl Event {
             Self::GoAway { .. } => "go_away",
             Self::Interrupted { .. } => "interrupted",
             Self::Dtmf { .. } => "dtmf",
-            Self::ToolCall { .. } => "tool_call",
+            Self::ToolRefused { .. } => "tool_refused",
             Self::Usage(_) => "usage",
             Self::Fault { .. } => "fault",
-            Self::AudioDropped { .. } => "audio_dropped",
             Self::AudioHeld { .. } => "audio_held",
             Self::AudioTotals(_) => "audio_totals",
         }
@@ -123,25 +120,9 @@ impl Event {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ToolOutcome {
-    /// Answered with an error: this agent has no such tool.
-    Unavailable,
-    /// The model took the call back.
-    Cancelled,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Peer {
     Carrier,
     Live,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AudioDirection {
-    Uplink,
-    Downlink,
 }
 
 /// Where the call's audio went, in milliseconds. `downlink_received` = played + cleared + dropped.

@@ -439,8 +439,7 @@ fn a_tool_call_is_answered_with_a_clear_error() {
     let message = r#"There is no tool "lookup". Go on without it."#.to_owned();
     let error = live::Command::ToolError { id: Some("fc_1".into()), name: "lookup".into(), message };
     assert_eq!(world.told_live(), [&error]);
-    let outcome = ToolOutcome::Unavailable;
-    assert_eq!(world.events(), [Event::ToolCall { name: "lookup".into(), outcome }]);
+    assert_eq!(world.events(), [Event::ToolRefused { name: "lookup".into() }]);
 }
 
 #[test]
@@ -518,6 +517,28 @@ fn a_newer_stream_takes_over() {
     let mut world = World::ready();
     world.call.handle_control(Control::Supersede, world.now);
     assert_eq!(world.call.ending(), Some(&Ending::Superseded));
+}
+
+#[test]
+fn frames_that_a_slow_peer_loses_were_neither_played_nor_sent() {
+    let mut world = World::ready();
+    for _ in 0..50 {
+        world.caller(&loud());
+    }
+    world.speech(1000);
+    world.live(live::Event::GenerationComplete);
+    world.pass(2000);
+    for _ in 0..5 {
+        world.call.handle_overflow(Peer::Carrier);
+    }
+    world.call.handle_overflow(Peer::Live);
+    world.carrier(carrier::Event::Stop);
+    let events = world.events();
+    let Some(Event::AudioTotals(totals)) = events.last() else { panic!("{events:?}") };
+    assert_eq!((totals.uplink_received_ms, totals.uplink_sent_ms, totals.uplink_dropped_ms), (1000, 980, 20));
+    assert_eq!((totals.downlink_played_ms, totals.downlink_dropped_ms), (905, 100));
+    let fault = |peer, count| Event::Fault { peer, fault: "frame_dropped", count };
+    assert!(events.contains(&fault(Peer::Carrier, 5)) && events.contains(&fault(Peer::Live, 1)));
 }
 
 #[test]

@@ -126,6 +126,13 @@ impl Uplink {
         irregularity
     }
 
+    /// A frame that was sent was dropped on its way: the model does not read fast enough.
+    pub(super) fn handle_overflow(&mut self) {
+        let frame = Rate::LINE.frame_len() as u64;
+        self.totals.sent -= frame.min(self.totals.sent);
+        self.totals.dropped += frame;
+    }
+
     /// How much caller audio waits for a session.
     pub(super) fn held(&self) -> Duration {
         Duration::from_millis(Rate::LINE.millis(self.held.samples as u64))
