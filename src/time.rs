@@ -34,3 +34,38 @@ pub fn soonest<K>(timers: impl IntoIterator<Item = Option<(Instant, K)>>) -> Opt
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// Lets something happen at most once in a period, whatever how often it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Throttle {
+    period: Duration,
+    last: Option<Instant>,
+}
+
+impl Throttle {
+    pub const fn new(period: Duration) -> Self {
+        Self { period, last: None }
+    }
+
+    /// Whether it may happen at `now`; if so, it counts as done.
+    pub fn admit(&mut self, now: Instant) -> bool {
+        let is_due = self.last.is_none_or(|last| now.saturating_duration_since(last) >= self.period);
+        if is_due {
+            self.last = Some(now);
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_happens_once_a_period() {
+        let start = Instant::now();
+        let mut throttle = Throttle::new(Duration::from_secs(1));
+        let at = [0, 1, 999, 1000, 1500, 2000].map(|ms| throttle.admit(start + Duration::from_millis(ms)));
+        assert_eq!(at, [true, false, false, true, false, true]);
+    }
+}

@@ -32,11 +32,6 @@ impl Bridge {
         Self { store, dialer: Arc::new(dialer), registry: Registry::new() }
     }
 
-    /// The call log.
-    pub fn store(&self) -> &store::Handle {
-        &self.store
-    }
-
     /// Appends to the call log and writes the log line. Never waits.
     pub fn record(&self, entry: Entry) {
         observe::observe(&entry);

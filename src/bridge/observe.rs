@@ -9,13 +9,10 @@ use crate::secret::Masked;
 pub(super) fn observe(entry: &Entry) {
     let call = entry.call;
     match &entry.record {
-        Record::Opened(context) => debug!(
-            %call,
-            agent = context.agent,
-            from = %Masked(&context.from),
-            to = %Masked(&context.to),
-            "call opened"
-        ),
+        Record::Opened(context) => {
+            info!(%call, agent = context.agent, "a call comes in");
+            debug!(%call, from = %Masked(&context.from), to = %Masked(&context.to), "its numbers");
+        }
         Record::Answered { .. } => info!(%call, "call answered"),
         Record::Turn(turn) => debug!(
             %call,

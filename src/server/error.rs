@@ -1,11 +1,16 @@
 //! Why a request is refused, as the status and the words of the answer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::carrier::signature::Refusal;
 use crate::carrier::webhook::TooManyParameters;
+use crate::time::Throttle;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -47,13 +52,27 @@ impl Error {
     }
 }
 
+/// Anybody can send forgeries by the thousand: one log line a second tells as much.
+static WARNINGS: Mutex<Throttle> = Mutex::new(Throttle::new(Duration::from_secs(1)));
+
+/// Refusals since the last warning.
+static REFUSED: AtomicU64 = AtomicU64::new(0);
+
+impl Error {
+    fn warn(&self) {
+        let refused = REFUSED.fetch_add(1, Ordering::Relaxed) + 1;
+        if WARNINGS.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now()) {
+            REFUSED.fetch_sub(refused, Ordering::Relaxed);
+            tracing::warn!(error = %self, requests = refused, "requests were refused");
+        }
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match &self {
             // Somebody has to do something about these.
-            Self::NoAuthToken | Self::NoPublicUrl | Self::Signature(_) | Self::ForeignAccount => {
-                tracing::warn!(error = %self, "a request was refused");
-            }
+            Self::NoAuthToken | Self::NoPublicUrl | Self::Signature(_) | Self::ForeignAccount => self.warn(),
             Self::BodyTooLarge
             | Self::BodyUnreadable
             | Self::BodyTimeout

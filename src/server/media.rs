@@ -16,10 +16,10 @@ use super::State;
 use super::error::Error;
 use super::tokens::{Refused, Token};
 use super::webhook::{path_and_query, signed};
+use crate::bridge::Bridge;
 use crate::call::Admission;
 use crate::call::record::{Ending, Record};
 use crate::net::Limits;
-use crate::store;
 
 /// The carrier does not support queries in stream URLs (Twilio, `<Stream>`): the token is in the path.
 pub(super) const ROUTE: &str = "/twilio/media/{token}";
@@ -60,14 +60,14 @@ pub(super) async fn open(
 #[derive(Debug)]
 struct Pending {
     admission: Option<Box<Admission>>,
-    store: store::Handle,
+    bridge: Arc<Bridge>,
 }
 
 impl Pending {
     fn take(state: &State, token: &str) -> Result<Self, Error> {
         let token = Token::parse(token).ok_or(Error::TokenUnknown)?;
         match state.desk().take(token, Instant::now().into_std()) {
-            Ok(admission) => Ok(Self { admission: Some(admission), store: state.bridge.store().clone() }),
+            Ok(admission) => Ok(Self { admission: Some(admission), bridge: Arc::clone(&state.bridge) }),
             Err(Refused::Unknown) => Err(Error::TokenUnknown),
             Err(Refused::Spent) => Err(Error::TokenSpent),
         }
@@ -82,8 +82,7 @@ impl Drop for Pending {
     fn drop(&mut self) {
         if let Some(mut admission) = self.admission.take() {
             let ending = Ending::CarrierClosed { code: None };
-            tracing::info!(call = %admission.ledger.call(), "the carrier left before its stream was open");
-            self.store.append(admission.ledger.entry(Record::Ended(ending), Instant::now().into_std()));
+            self.bridge.record(admission.ledger.entry(Record::Ended(ending), Instant::now().into_std()));
         }
     }
 }
@@ -97,6 +96,9 @@ mod tests {
     use crate::call::context::Context;
     use crate::call::record::Ledger;
     use crate::id::CallId;
+    use crate::net::dial;
+    use crate::provider::gemini::{self, Dialer};
+    use crate::secret::Secret;
     use crate::store::{Handle, Line};
     use crate::time::WallClock;
 
@@ -108,7 +110,9 @@ mod tests {
             agent: Arc::new(Agent::default()),
             ledger: Ledger::new(CallId::new(1), WallClock::new(std::time::Instant::now(), wall)),
         });
-        (Pending { admission: Some(admission), store }, log)
+        let dialer = Dialer::new(&gemini::Config::default(), &Secret::new("key"), dial::tls([])).unwrap();
+        let bridge = Arc::new(Bridge::new(store, dialer));
+        (Pending { admission: Some(admission), bridge }, log)
     }
 
     #[test]

@@ -21,7 +21,6 @@ use crate::call::record::{Ending, Ledger, Record};
 use crate::carrier::answer::{self, Reason, Stream, Verb};
 use crate::carrier::webhook::{self as form, VoiceRequest};
 use crate::id::CallId;
-use crate::secret::Masked;
 use crate::time::WallClock;
 
 /// How the carrier asks again when the resume webhook is down: connects within 2 s, 5 retries, 15 s in all
@@ -54,7 +53,6 @@ pub(super) fn receive(state: &State, request: &VoiceRequest, now: Instant) -> Re
             }
         }
     };
-    tracing::info!(call = %ledger.call(), %ending, "a call is not answered");
     state.bridge.record(ledger.entry(Record::Ended(ending), now));
     let document = answer::document(&[Verb::Reject(reason)]);
     desk.refuse(call_sid, &document, now);
@@ -67,8 +65,6 @@ fn open(state: &State, request: &VoiceRequest, seat: Option<&Seat>, now: Instant
     let wall = OffsetDateTime::now_utc();
     let context = context(request, seat, wall);
     let mut ledger = Ledger::new(CallId::new(Uuid::now_v7().as_u128()), WallClock::new(now, wall));
-    tracing::info!(call = %ledger.call(), agent = context.agent, "a call comes in");
-    tracing::debug!(call = %ledger.call(), from = %Masked(&context.from), to = %Masked(&context.to), "its numbers");
     state.bridge.record(ledger.entry(Record::Opened(Box::new(context.clone())), now));
     (context, ledger)
 }

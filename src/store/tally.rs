@@ -4,18 +4,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::time::Throttle;
+
 /// Counts of one queue, shared by its handles and its writer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tally {
     accepted: AtomicU64,
     kept: AtomicU64,
     lost: AtomicU64,
     failures: AtomicU64,
-    logged: Mutex<Option<Instant>>,
+    log: Mutex<Throttle>,
 }
 
 /// Losses come by the thousand: one line of the process's log a second tells as much.
 const LOG_PERIOD: Duration = Duration::from_secs(1);
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            accepted: AtomicU64::default(),
+            kept: AtomicU64::default(),
+            lost: AtomicU64::default(),
+            failures: AtomicU64::default(),
+            log: Mutex::new(Throttle::new(LOG_PERIOD)),
+        }
+    }
+}
 
 impl Tally {
     pub(super) fn accepted(&self, count: u64) {
@@ -28,7 +42,7 @@ impl Tally {
 
     pub(super) fn lose(&self, count: u64, reason: &str) {
         let lost = self.lost.fetch_add(count, Ordering::Relaxed) + count;
-        if self.may_log(Instant::now()) {
+        if self.log.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now()) {
             tracing::error!(lost, reason, "entries of the call log were lost");
         }
     }
@@ -49,30 +63,5 @@ impl Tally {
     pub(super) fn left(&self) -> u64 {
         let done = self.kept.load(Ordering::Relaxed) + self.lost();
         self.accepted.load(Ordering::Relaxed).saturating_sub(done)
-    }
-
-    fn may_log(&self, now: Instant) -> bool {
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = logged.is_none_or(|last| now.saturating_duration_since(last) >= LOG_PERIOD);
-        if due {
-            *logged = Some(now);
-        }
-        due
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn losses_are_logged_at_most_once_a_second() {
-        let tally = Tally::default();
-        let start = Instant::now();
-        let at = |ms| tally.may_log(start + Duration::from_millis(ms));
-        assert_eq!(
-            [at(0), at(1), at(999), at(1000), at(1500), at(2000)],
-            [true, false, false, true, false, true]
-        );
     }
 }
