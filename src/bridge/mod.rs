@@ -71,3 +71,80 @@ impl Bridge {
         task::run(self, call, Link::new(socket), registration).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context as Polling, Poll};
+
+    use ::time::OffsetDateTime;
+    use axum::extract::ws;
+
+    use super::*;
+    use crate::call::agent::Agent;
+    use crate::call::context::Context;
+    use crate::call::record::{Ending, Ledger, Record};
+    use crate::id::CallId;
+    use crate::net::dial;
+    use crate::provider::gemini;
+    use crate::secret::Secret;
+    use crate::store::{Handle, Line};
+    use crate::time::WallClock;
+
+    /// A socket with a defect: the first read panics.
+    struct Defective {
+        has_panicked: bool,
+    }
+
+    impl Stream for Defective {
+        type Item = Result<ws::Message, axum::Error>;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Polling<'_>) -> Poll<Option<Self::Item>> {
+            assert!(std::mem::replace(&mut self.has_panicked, true), "the defect of this test");
+            Poll::Ready(None)
+        }
+    }
+
+    impl Sink<ws::Message> for Defective {
+        type Error = axum::Error;
+
+        fn poll_ready(self: Pin<&mut Self>, _: &mut Polling<'_>) -> Poll<Result<(), axum::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn start_send(self: Pin<&mut Self>, _: ws::Message) -> Result<(), axum::Error> {
+            Ok(())
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Polling<'_>) -> Poll<Result<(), axum::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Polling<'_>) -> Poll<Result<(), axum::Error>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_call_alone_with_a_complete_log() {
+        let (store, mut log) = Handle::pair(64);
+        let dialer = Dialer::new(&gemini::Config::default(), &Secret::new("key"), dial::tls([])).unwrap();
+        let bridge = Bridge::new(store, dialer);
+        let (now, wall) = (Instant::now(), OffsetDateTime::UNIX_EPOCH);
+        let mut ledger = Ledger::new(CallId::new(1), WallClock::new(now, wall));
+        let context = Context::unknown(wall);
+        bridge.record(ledger.entry(Record::Opened(Box::new(context.clone())), now));
+        let admission = Admission { context, agent: Arc::new(Agent::default()), ledger };
+
+        bridge.run(admission, Defective { has_panicked: false }).await;
+
+        assert_eq!(bridge.active(), 0);
+        let mut records = Vec::new();
+        while let Ok(Line::Entry(entry)) = log.try_recv() {
+            assert_eq!(entry.sequence as usize, records.len());
+            records.push(entry.record.clone());
+        }
+        assert_eq!(records.last(), Some(&Record::Ended(Ending::Panicked)));
+        assert_eq!(records.iter().filter(|record| matches!(record, Record::Ended(_))).count(), 1);
+    }
+}

@@ -6,7 +6,7 @@ use axum::http::uri::Scheme;
 /// A checked public URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
-    /// `https://host[:port][/prefix]`, without a slash at the end.
+    /// `https://host[:port]`
     http: String,
     /// The same with `wss`.
     websocket: String,
@@ -14,14 +14,14 @@ pub struct PublicUrl {
 
 /// The text is not a public URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("public_url must be http(s)://host[:port][/prefix], without user, query or fragment")]
+#[error("public_url must be http(s)://host[:port], without user, path, query or fragment")]
 pub struct InvalidPublicUrl;
 
 impl PublicUrl {
     pub fn parse(text: &str) -> Result<Self, InvalidPublicUrl> {
         let uri: Uri = text.parse().map_err(|_| InvalidPublicUrl)?;
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-        if authority.contains('@') || uri.query().is_some() || text.contains('#') {
+        if authority.contains('@') || uri.path() != "/" || uri.query().is_some() || text.contains('#') {
             return Err(InvalidPublicUrl);
         }
         let websocket = match uri.scheme() {
@@ -29,9 +29,8 @@ impl PublicUrl {
             Some(scheme) if *scheme == Scheme::HTTP => "ws",
             _ => return Err(InvalidPublicUrl),
         };
-        let rest = format!("{authority}{}", uri.path().trim_end_matches('/'));
-        let http = format!("{}://{rest}", uri.scheme_str().unwrap_or_default());
-        Ok(Self { http, websocket: format!("{websocket}://{rest}") })
+        let http = format!("{}://{authority}", uri.scheme_str().unwrap_or_default());
+        Ok(Self { http, websocket: format!("{websocket}://{authority}") })
     }
 
     /// The URL of a webhook, by its raw path and query.
@@ -54,7 +53,7 @@ mod tests {
     #[rstest]
     #[case("https://voice.example.com", "https://voice.example.com/x", "wss://voice.example.com/x")]
     #[case("https://voice.example.com/", "https://voice.example.com/x", "wss://voice.example.com/x")]
-    #[case("https://a.example:8443/calls/", "https://a.example:8443/calls/x", "wss://a.example:8443/calls/x")]
+    #[case("https://a.example:8443", "https://a.example:8443/x", "wss://a.example:8443/x")]
     #[case("http://127.0.0.1:8080", "http://127.0.0.1:8080/x", "ws://127.0.0.1:8080/x")]
     fn links_are_made_of_the_public_url(#[case] text: &str, #[case] webhook: &str, #[case] stream: &str) {
         let url = PublicUrl::parse(text).unwrap();
@@ -66,6 +65,7 @@ mod tests {
     #[case("voice.example.com")]
     #[case("wss://voice.example.com")]
     #[case("https://user@voice.example.com")]
+    #[case("https://voice.example.com/calls")]
     #[case("https://voice.example.com/?a=b")]
     #[case("https://voice.example.com/#a")]
     #[case("https://")]
