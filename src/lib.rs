@@ -16,9 +16,9 @@
 //!
 //! | row | modules |
 //! |---|---|
-//! | 0 | [`id`] [`time`] [`secret`] |
+//! | 0 | [`id`] [`time`] [`secret`] [`breaker`] [`dialogue`] |
 //! | 1 | [`audio`] |
-//! | 2 | [`carrier`] [`live`], two vocabularies that do not know each other |
+//! | 2 | [`carrier`] [`live`] [`job`], three vocabularies that do not know each other |
 //! | 4 | [`call`], the only place where carrier and model meet |
 //! | – | the pure line: above it no tokio, no clock, no environment, no randomness |
 //! | 5 | [`net`] |
@@ -38,12 +38,15 @@
 //! ```
 
 pub mod audio;
+pub mod breaker;
 pub mod bridge;
 pub mod call;
 pub mod carrier;
 pub mod cli;
 pub mod config;
+pub mod dialogue;
 pub mod id;
+pub mod job;
 pub mod live;
 pub mod net;
 pub mod provider;

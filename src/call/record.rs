@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use crate::carrier::MediaFormat;
+use crate::dialogue::Speaker;
 use crate::id::{CallId, LinkId};
 use crate::live::Usage;
 use crate::live::failure::Failure;
@@ -53,22 +54,6 @@ pub struct Turn {
     pub interrupted: bool,
     /// Agent: from the end of caller speech to the agent's first audio, milliseconds. Caller: `None`.
     pub latency_ms: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Speaker {
-    Caller,
-    Agent,
-}
-
-impl Speaker {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Caller => "caller",
-            Self::Agent => "agent",
-        }
-    }
 }
 
 /// What happened. Serialises as an object with `kind` and the fields of the variant.

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use ::time::OffsetDateTime;
 use rstest::rstest;
 
-use super::record::{Entry, Speaker, Turn};
+use super::record::{Entry, Turn};
 use super::*;
 use crate::audio::resample::Resampler;
 use crate::audio::{Frame, Rate};
 use crate::carrier::{Close, Command, Malformed, Media};
+use crate::dialogue::Speaker;
 use crate::time::WallClock;
 
 mod invariants;

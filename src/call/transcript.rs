@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::record::{Ledger, Speaker, Turn};
+use super::record::{Ledger, Turn};
 use super::uplink::Speech;
 use crate::audio::Rate;
+use crate::dialogue::Speaker;
 use crate::time::millis;
 
 /// Line samples per character of speech, about 15 characters a second: how long a text takes that runs ahead of

@@ -7,8 +7,9 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
-use crate::call::record::{Entry, Event, Record, Speaker, Turn};
+use crate::call::record::{Entry, Event, Record, Turn};
 use crate::cli::text;
+use crate::dialogue::Speaker;
 
 /// Prints one call, to its last entry.
 pub(super) struct Conversation {

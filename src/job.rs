@@ -1,0 +1,161 @@
+//! Work that needs the network and is done beside a call: speech to text, thinking, text to speech.
+//!
+//! The machine starts a job with a [`Request`] and is told its [`Event`]s. Which provider does the work, and which
+//! ones were tried before it, is the shell's business and is only reported.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dialogue::Dialogue;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    Transcribe(Utterance),
+    Think(Prompt),
+    Speak(Sentence),
+}
+
+impl Request {
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Transcribe(_) => Kind::Transcribe,
+            Self::Think(_) => Kind::Think,
+            Self::Speak(_) => Kind::Speak,
+        }
+    }
+}
+
+/// The kinds of work; each has its own ordered list of providers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Speech to text.
+    Transcribe,
+    /// The language model.
+    Think,
+    /// Text to speech.
+    Speak,
+}
+
+impl Kind {
+    /// Stable name for the call log.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Transcribe => "stt",
+            Self::Think => "llm",
+            Self::Speak => "tts",
+        }
+    }
+}
+
+/// Something the caller said, whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Utterance {
+    /// Mono PCM at [`Rate::LINE`](crate::audio::Rate::LINE), 8 kHz.
+    pub samples: Arc<[i16]>,
+    /// BCP-47; `None`: the provider's configured language.
+    pub language: Option<String>,
+}
+
+/// What a language model is to continue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prompt {
+    /// The system instruction.
+    pub instruction: String,
+    /// Ends with the line that wants an answer; may be empty, then the agent speaks first.
+    pub dialogue: Dialogue,
+    pub temperature: Option<f32>,
+}
+
+/// Something the agent says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    pub text: String,
+    /// BCP-47; `None`: the provider's configured language.
+    pub language: Option<String>,
+}
+
+/// What became of a job. After [`Event::Done`] or [`Event::Failed`] nothing more comes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// This provider is not used: it failed, or is known to. The next one of its list is tried.
+    Skipped { provider: Arc<str>, failure: Failure },
+    /// The first result came, and from this provider.
+    Started { provider: Arc<str> },
+    /// The whole transcript, once; or a fragment of the reply, with its own spaces.
+    Text(String),
+    /// Speech, mono PCM at [`Rate::MODEL_OUT`](crate::audio::Rate::MODEL_OUT), 24 kHz; any number of samples.
+    Audio(Vec<i16>),
+    /// Tokens that were billed.
+    Usage { prompt_tokens: u64, response_tokens: u64 },
+    /// All of it came. Silence that was transcribed has no text.
+    Done,
+    /// No provider could do it, or the one that had begun could not end it.
+    Failed(Failure),
+}
+
+/// Why a provider did not do its work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "failure", rename_all = "snake_case")]
+pub enum Failure {
+    /// DNS, TCP or TLS: no connection at all.
+    #[error("cannot connect: {message}")]
+    Unreachable { message: String },
+    #[error("connecting took too long")]
+    ConnectTimeout,
+    /// Connected, and then nothing.
+    #[error("no answer in time")]
+    FirstByteTimeout,
+    /// The answer began and then nothing more came.
+    #[error("the answer stopped in the middle")]
+    Stalled,
+    /// The answer never ended.
+    #[error("the answer took too long")]
+    TooLong,
+    /// The connection broke before the end of the answer.
+    #[error("the answer was cut off: {message}")]
+    Cut { message: String },
+    /// An HTTP error.
+    #[error("refused with HTTP {status}: {message}")]
+    Refused { status: u16, message: String },
+    /// An error inside an answer that had begun well.
+    #[error("the provider reported an error: {message}")]
+    Reported { message: String },
+    #[error("the answer cannot be read: {message}")]
+    Unreadable { message: String },
+    /// A policy of the provider withheld the answer.
+    #[error("the provider withheld the answer: {reason}")]
+    Blocked { reason: String },
+    /// A good answer with nothing in it.
+    #[error("the answer is empty")]
+    Empty,
+    /// The provider failed too often of late; it was not asked.
+    #[error("not asked: it failed too often of late")]
+    BreakerOpen,
+    /// No provider of this kind is configured, or every one was skipped.
+    #[error("no provider is left")]
+    NoProvider,
+}
+
+impl Failure {
+    /// Stable name for the call log.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::FirstByteTimeout => "first_byte_timeout",
+            Self::Stalled => "stalled",
+            Self::TooLong => "too_long",
+            Self::Cut { .. } => "cut",
+            Self::Refused { .. } => "refused",
+            Self::Reported { .. } => "reported",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Blocked { .. } => "blocked",
+            Self::Empty => "empty",
+            Self::BreakerOpen => "breaker_open",
+            Self::NoProvider => "no_provider",
+        }
+    }
+}
