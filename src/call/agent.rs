@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::clip::Clip;
+use crate::carrier::FollowUp;
 use crate::live::Vad;
 
 /// One `[[agents]]` entry of the configuration.
@@ -26,6 +28,11 @@ pub struct Agent {
     pub language: Option<String>,
     pub temperature: Option<f32>,
     pub vad: Vad,
+    /// A recorded greeting: heard at once, whatever the model does. It takes the place of `greeting`.
+    #[serde(skip)]
+    pub greeting_clip: Option<Clip>,
+    /// What becomes of a caller whom nobody can answer.
+    pub last_resort: FollowUp,
 }
 
 impl Default for Agent {
@@ -44,6 +51,8 @@ impl Default for Agent {
             language: None,
             temperature: None,
             vad: Vad::default(),
+            greeting_clip: None,
+            last_resort: FollowUp::HangUp,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The model's audio on its way to the caller: resampled, paced, thrown away when interrupted.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::record::AudioTotals;
 use crate::audio::Rate;
+use crate::audio::comfort::Comfort;
 use crate::audio::playout::{Cleared, Item, Playout};
 use crate::audio::resample::Resampler;
 use crate::carrier;
@@ -22,6 +25,11 @@ pub(super) struct Downlink {
     resampler: Resampler,
     playout: Playout,
     reply: Reply,
+    /// Stretches of local audio that may not have been heard yet, by position.
+    covers: VecDeque<Range<u64>>,
+    tone: Option<Comfort>,
+    /// Where recorded words end.
+    words_end: u64,
     totals: Totals,
     scratch: Vec<i16>,
 }
@@ -39,13 +47,16 @@ enum Reply {
     Stale { until: Instant },
 }
 
-/// `received` and `dropped` in samples of the model, `cleared` and `overflowed` in samples of the line.
+/// `received` and `dropped` in samples of the model, the others in samples of the line. `cleared` counts the
+/// agent's speech alone, `cover` all local audio and `cover_cleared` what of it was never heard.
 #[derive(Clone, Copy, Debug, Default)]
 struct Totals {
     received: u64,
     dropped: u64,
     cleared: u64,
     overflowed: u64,
+    cover: u64,
+    cover_cleared: u64,
 }
 
 impl Downlink {
@@ -54,12 +65,15 @@ impl Downlink {
             resampler: Resampler::new(Rate::MODEL_OUT, Rate::LINE),
             playout: Playout::new(Rate::LINE),
             reply: Reply::Idle,
+            covers: VecDeque::new(),
+            tone: None,
+            words_end: 0,
             totals: Totals::default(),
             scratch: Vec::new(),
         }
     }
 
-    /// Takes model speech; `false` if it is stale and was dropped.
+    /// Takes the agent's speech, 24 kHz; `false` if it is stale and was dropped.
     pub(super) fn handle_audio(&mut self, samples: &[i16]) -> bool {
         self.totals.received += samples.len() as u64;
         if self.is_stale() {
@@ -71,6 +85,90 @@ impl Downlink {
         self.playout.push(&self.scratch);
         self.scratch.clear();
         true
+    }
+
+    /// Takes local audio at the line's rate: a cover, a greeting, an apology. It is heard after what is there.
+    pub(super) fn push_cover(&mut self, samples: &[i16], now: Instant) {
+        let (start, heard) = (self.position(), self.heard(now));
+        while self.covers.pop_front_if(|cover| cover.end <= heard).is_some() {}
+        let end = start + samples.len() as u64;
+        match self.covers.back_mut().filter(|cover| cover.end == start) {
+            Some(cover) => cover.end = end,
+            None => self.covers.push_back(start..end),
+        }
+        self.totals.cover += samples.len() as u64;
+        self.playout.push(samples);
+    }
+
+    /// Ends local audio here: its last, partial frame will not wait for more.
+    pub(super) fn finish_cover(&mut self) {
+        self.playout.finish();
+        self.words_end = self.position();
+    }
+
+    /// Whether recorded words are being heard.
+    pub(super) fn is_saying(&self, now: Instant) -> bool {
+        self.heard(now) < self.words_end
+    }
+
+    /// Plays a comfort tone from here on, whenever there is nothing else to play.
+    pub(super) fn start_tone(&mut self) {
+        self.tone.get_or_insert_with(Comfort::new);
+    }
+
+    pub(super) fn stop_tone(&mut self) {
+        self.tone = None;
+    }
+
+    /// Whether all that the caller is about to hear is the tone.
+    pub(super) fn is_toning(&self) -> bool {
+        self.tone.is_some()
+    }
+
+    /// Throws away everything that was not heard.
+    pub(super) fn clear(&mut self, now: Instant) -> Cleared {
+        let cover = self.unheard_cover(now);
+        let cleared = self.playout.clear(now);
+        self.covers.clear();
+        self.totals.cover_cleared += cover;
+        self.totals.cleared += cleared.samples.saturating_sub(cover);
+        cleared
+    }
+
+    /// Whether the caller hears the agent at `now`, or is about to; local audio is not meant.
+    pub(super) fn is_speech_audible(&self, now: Instant) -> bool {
+        self.position() - self.heard(now) > self.unheard_cover(now)
+    }
+
+    /// Whether the turn that is open has had audio.
+    pub(super) const fn has_spoken(&self) -> bool {
+        matches!(self.reply, Reply::Open | Reply::Complete)
+    }
+
+    /// Whether the caller hears something at `now`, or is about to.
+    pub(super) fn is_audible(&self, now: Instant) -> bool {
+        self.heard(now) < self.position()
+    }
+
+    /// When the caller will have heard everything of a turn whose audio is still coming.
+    pub(super) fn dry_at(&self) -> Option<Instant> {
+        if self.is_open() { self.heard_at(self.position()) } else { None }
+    }
+
+    /// How much there is to be heard yet.
+    pub(super) fn unheard(&self, now: Instant) -> Duration {
+        Duration::from_millis(Rate::LINE.millis(self.position() - self.heard(now)))
+    }
+
+    /// Whether there is not a whole frame left to send.
+    fn is_starved(&self) -> bool {
+        self.playout.waiting() < Duration::from_millis(20)
+    }
+
+    /// The session is lost in the middle of things: what is here is heard out, and nothing stale will follow.
+    pub(super) fn handle_loss(&mut self) {
+        self.handle_generation_complete();
+        self.reply = Reply::Idle;
     }
 
     /// The model has produced everything: the rest of the utterance may go out.
@@ -99,9 +197,7 @@ impl Downlink {
             Reply::Open | Reply::Complete | Reply::Stale { .. } => Reply::Stale { until: now + STALE_MAX },
         };
         self.resampler.reset();
-        let cleared = self.playout.clear(now);
-        self.totals.cleared += cleared.samples;
-        Some(cleared)
+        Some(self.clear(now))
     }
 
     /// No more audio will come: lets everything out that is there.
@@ -137,6 +233,13 @@ impl Downlink {
 
     /// What the carrier is to be told at `now`.
     pub(super) fn poll(&mut self, now: Instant) -> Option<carrier::Command> {
+        if self.is_starved()
+            && let Some(tone) = &mut self.tone
+        {
+            let mut block = [0; Rate::LINE.frame_len()];
+            tone.fill(&mut block);
+            self.push_cover(&block, now);
+        }
         self.playout.poll(now).map(|item| match item {
             Item::Audio(frame) => carrier::Command::Media(frame),
             Item::Mark(mark) => carrier::Command::Mark(mark),
@@ -167,7 +270,7 @@ impl Downlink {
         matches!(self.reply, Reply::Stale { .. })
     }
 
-    /// Whether a model turn is open whose audio is still coming.
+    /// Whether a model turn is open, with more audio to come.
     pub(super) fn is_open(&self) -> bool {
         self.reply == Reply::Open
     }
@@ -179,13 +282,23 @@ impl Downlink {
 
     /// The account at the end of the call: what was not heard by now never will be.
     pub(super) fn totals(&self, totals: &mut AudioTotals, now: Instant) {
-        let unheard = self.position() - self.heard(now);
+        let cover_unheard = self.unheard_cover(now);
+        let unheard = (self.position() - self.heard(now)).saturating_sub(cover_unheard);
         let cleared = self.totals.cleared + unheard;
+        let speech = self.position() - self.totals.cover;
         totals.downlink_received_ms = Rate::MODEL_OUT.millis(self.totals.received);
         totals.downlink_dropped_ms =
             Rate::MODEL_OUT.millis(self.totals.dropped) + Rate::LINE.millis(self.totals.overflowed);
         totals.downlink_cleared_ms = Rate::LINE.millis(cleared);
         totals.downlink_played_ms =
-            Rate::LINE.millis((self.position() - cleared).saturating_sub(self.totals.overflowed));
+            Rate::LINE.millis((speech - cleared).saturating_sub(self.totals.overflowed));
+        let cover_heard = self.totals.cover - self.totals.cover_cleared - cover_unheard;
+        totals.cover_ms = Rate::LINE.millis(cover_heard);
+    }
+
+    /// Samples of local audio that were not heard at `now`.
+    fn unheard_cover(&self, now: Instant) -> u64 {
+        let heard = self.heard(now);
+        self.covers.iter().map(|cover| cover.end.saturating_sub(cover.start.max(heard))).sum()
     }
 }

@@ -1,5 +1,6 @@
 //! Faults of the peers, counted: at most one record per second, however many there are.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::record::{Event, Peer};
@@ -7,11 +8,18 @@ use super::record::{Event, Peer};
 /// Least time between two reports of a call's faults.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// Messages of the live service that may be unreadable in [`GARBAGE_WINDOW`]. A service that sends more is of no
+/// use.
+const GARBAGE_MAX: usize = 20;
+
+const GARBAGE_WINDOW: Duration = Duration::from_secs(10);
+
 /// Counts what could not be used. The set of codes is closed, so the list is short.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     counts: Vec<(Peer, &'static str, u64)>,
     reported: Option<Instant>,
+    garbage: VecDeque<Instant>,
 }
 
 impl Faults {
@@ -20,6 +28,17 @@ impl Faults {
             Some((_, _, total)) => *total += count,
             None => self.counts.push((peer, fault, count)),
         }
+    }
+
+    /// The live service sent something unreadable; `true` if it does so all the time.
+    pub(super) fn note_garbage(&mut self, now: Instant) -> bool {
+        self.garbage.retain(|at| now.saturating_duration_since(*at) < GARBAGE_WINDOW);
+        self.garbage.push_back(now);
+        let is_useless = self.garbage.len() > GARBAGE_MAX;
+        if is_useless {
+            self.garbage.clear();
+        }
+        is_useless
     }
 
     /// When the next report is due; `None` if there is nothing to report, or it is due at once.
@@ -59,5 +78,14 @@ mod tests {
         let counts = [1, 1000, 1000, 999];
         let expected = counts.map(|count| Event::Fault { peer: Peer::Carrier, fault: "json", count });
         assert_eq!(reports, expected);
+    }
+
+    #[test]
+    fn twenty_unreadable_messages_in_ten_seconds_are_borne_and_no_more() {
+        let start = Instant::now();
+        let mut faults = Faults::default();
+        assert!(!(0..100).any(|n| faults.note_garbage(start + Duration::from_millis(n * 500))));
+        let later = start + Duration::from_secs(100);
+        assert_eq!((0..30).position(|_| faults.note_garbage(later)), Some(20));
     }
 }

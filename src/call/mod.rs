@@ -5,14 +5,20 @@
 //! orders; each part (uplink, downlink, transcript, session …) is a small machine with tests of its own.
 
 pub mod agent;
+pub mod clip;
 pub mod context;
 mod downlink;
+mod fallback_leg;
 mod faults;
 mod keys;
+mod live_leg;
 mod output;
 mod phase;
 pub mod record;
 mod responder;
+pub mod services;
+mod silence;
+mod speech;
 mod transcript;
 mod uplink;
 
@@ -32,14 +38,14 @@ pub use self::output::Output;
 use self::phase::Phase;
 pub use self::phase::Timer;
 use self::record::{AudioTotals, Ending, Event, Ledger, Peer, Record};
-use self::responder::Responder;
+use self::responder::{Responder, Role};
+use self::services::Services;
+use self::silence::{Debt, Silence};
 use self::transcript::Transcript;
-use self::uplink::Uplink;
+use self::uplink::{Piece, Route, Uplink};
 use crate::carrier::{self, MediaFormat, Start};
-use crate::id::{CallId, LinkId};
-use crate::live::failure::Failure;
-use crate::live::session::{Change, Session};
-use crate::live::{self, Setup};
+use crate::id::CallId;
+use crate::live;
 use crate::time::{millis, soonest};
 
 /// The carrier says `start` right after the upgrade; one that does not is not a carrier.
@@ -47,9 +53,6 @@ const START_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A carrier sends a frame every 20 ms, in silence too. Without any for this long the call is gone.
 const MEDIA_DEADLINE: Duration = Duration::from_secs(30);
-
-/// How long speech that is already here may take to be heard out when the call must end.
-const FINISH_MAX: Duration = Duration::from_secs(10);
 
 /// A call that the webhook let in: everything the machine needs to answer it.
 #[derive(Debug)]
@@ -74,11 +77,13 @@ pub enum Control {
 pub struct Call {
     context: Context,
     agent: Arc<Agent>,
+    services: Arc<Services>,
     phase: Phase,
     responder: Responder,
     uplink: Uplink,
     downlink: Downlink,
     transcript: Transcript,
+    silence: Silence,
     keys: Keys,
     faults: Faults,
     outbox: Outbox,
@@ -86,16 +91,18 @@ pub struct Call {
 
 impl Call {
     /// A call whose media socket was just opened.
-    pub fn answer(admission: Admission, now: Instant) -> Self {
+    pub fn answer(admission: Admission, services: Arc<Services>, now: Instant) -> Self {
         let Admission { context, agent, ledger } = admission;
         Self {
             context,
             agent,
+            services,
             phase: Phase::AwaitingStart { until: now + START_DEADLINE },
-            responder: Responder::Silent,
+            responder: Responder::new(),
             uplink: Uplink::new(),
             downlink: Downlink::new(),
             transcript: Transcript::default(),
+            silence: Silence::default(),
             keys: Keys::default(),
             faults: Faults::default(),
             outbox: Outbox::new(ledger),
@@ -130,18 +137,6 @@ impl Call {
         self.advance(now);
     }
 
-    /// Events of a link that is not the current one are late: they are dropped here.
-    pub fn handle_live(&mut self, link: LinkId, event: live::Event<'_>, now: Instant) {
-        let Some(session) = self.responder.live(link) else { return };
-        let change = session.handle_event(&event, now);
-        if let Some(change) = change {
-            self.handle_change(link, change, now);
-        } else if self.responder.ready_link().is_some() {
-            self.handle_content(link, event, now);
-        }
-        self.advance(now);
-    }
-
     pub fn handle_control(&mut self, control: Control, now: Instant) {
         match (control, &mut self.phase) {
             (Control::Supersede, _) => self.end(Ending::Superseded, now),
@@ -164,11 +159,11 @@ impl Call {
             | Phase::Finishing { .. }
             | Phase::Ended(_) => {}
         }
-        if let Responder::Live(session) = &mut self.responder {
-            let link = session.link();
-            if let Some(change) = session.handle_timeout(now) {
-                self.handle_change(link, change, now);
-            }
+        if let Some(session) = self.responder.session() {
+            session.handle_timeout(now);
+        }
+        if let Some(standin) = self.responder.standin() {
+            standin.session.handle_timeout(now);
         }
         self.downlink.handle_timeout(now);
         self.advance(now);
@@ -185,18 +180,16 @@ impl Call {
             return None;
         }
         let turn_heard = self.transcript.next_end().and_then(|end| self.downlink.heard_at(end));
-        let setup = match &self.responder {
-            Responder::Live(session) => session.poll_timeout(),
-            Responder::Silent => None,
-        };
         let named = |at: Option<Instant>, timer| at.map(|at| (at, timer));
         soonest([
             self.phase.poll_timeout(),
             named(self.downlink.poll_timeout(), Timer::Playout),
             named(turn_heard, Timer::TurnHeard),
-            named(setup, Timer::LiveSetup),
+            named(self.dry_at(), Timer::Silence),
+            named(self.silence.poll_timeout(self.is_asked()).filter(|_| self.is_talking()), Timer::Silence),
+            self.responder.poll_timeout(),
             named(self.downlink.stale_until(), Timer::Stale),
-            named(self.keys.poll_timeout().filter(|_| self.responder.ready_link().is_some()), Timer::Keys),
+            named(self.keys.poll_timeout().filter(|_| self.takes_keys()), Timer::Keys),
             named(self.faults.poll_timeout(), Timer::Faults),
         ])
     }
@@ -243,23 +236,8 @@ impl Call {
             return self.end(Ending::FormatUnsupported { format }, now);
         }
         self.phase = Phase::Talking { media_until: now + MEDIA_DEADLINE, drain_at: None };
-        self.dial(LinkId(1), now);
-    }
-
-    fn dial(&mut self, link: LinkId, now: Instant) {
-        let agent = &self.agent;
-        let setup = Setup {
-            model: agent.model.clone(),
-            voice: agent.voice.clone(),
-            language: agent.language.clone(),
-            prompt: self.context.prompt.clone(),
-            temperature: agent.temperature,
-            vad: agent.vad,
-            handle: None,
-        };
-        self.responder = Responder::Live(Session::dial(link, Box::new(setup), now));
-        self.outbox.event(Event::LiveDialled { link }, now);
-        self.outbox.push(Output::Dial(link));
+        self.greet(now);
+        self.go_live(now);
     }
 
     fn handle_media(&mut self, media: carrier::Media<'_>, now: Instant) {
@@ -270,16 +248,40 @@ impl Call {
                 return self.faults.count(Peer::Carrier, "media_before_start", 1);
             }
         }
-        let link = self.responder.ready_link();
-        let outbox = &mut self.outbox;
-        let irregularity = self.uplink.handle_media(media, now, link.is_some(), |frame| {
-            if let Some(link) = link {
-                outbox.live(link, live::Command::Audio(frame));
-            }
-        });
+        let was_speaking = self.uplink.is_speaking();
+        let irregularity = self.route_media(media, now);
         if let Some(irregularity) = irregularity {
             self.faults.count(Peer::Carrier, irregularity.code(), irregularity.count());
         }
+        self.note_caller(was_speaking, now);
+    }
+
+    /// To whoever answers, or nowhere yet.
+    fn route_media(&mut self, media: carrier::Media<'_>, now: Instant) -> Option<uplink::Irregularity> {
+        let link = self.responder.ready_link();
+        if let Some(link) = link {
+            let (responder, outbox) = (&mut self.responder, &mut self.outbox);
+            return self.uplink.handle_media(media, now, Route::Model, |piece| {
+                if let Piece::Model(frame) = piece {
+                    let command = live::Command::Audio(frame);
+                    if let Some(session) = responder.session() {
+                        session.note_sent(&command);
+                    }
+                    outbox.live(link, command);
+                }
+            });
+        }
+        if !self.is_standing_in() {
+            return self.uplink.handle_media(media, now, Route::Hold, |_| {});
+        }
+        let mut heard = Vec::new();
+        let irregularity = self.uplink.handle_media(media, now, Route::Line, |piece| {
+            if let Piece::Line(samples) = piece {
+                heard.extend_from_slice(samples);
+            }
+        });
+        self.listen(&heard, now);
+        irregularity
     }
 
     fn handle_dtmf(&mut self, digit: char, now: Instant) {
@@ -293,145 +295,67 @@ impl Call {
         }
     }
 
-    fn handle_change(&mut self, link: LinkId, change: Change, now: Instant) {
-        match change {
-            Change::Opened(setup) => self.outbox.live(link, live::Command::Setup(setup)),
-            Change::Ready { setup, session_id } => {
-                self.outbox.event(Event::LiveReady { link, setup_ms: millis(setup), session_id }, now);
-                let held = self.uplink.held();
-                if !held.is_zero() {
-                    self.outbox.event(Event::AudioHeld { held_ms: millis(held) }, now);
-                }
-                if let Some(greeting) = &self.agent.greeting {
-                    self.outbox.live(link, live::Command::Text(greeting.clone()));
-                }
-            }
-            Change::Failed(cause) => {
-                self.handle_loss(link, cause, |cause| Ending::LiveUnavailable { cause }, now)
-            }
-            Change::Lost(cause) => self.handle_loss(link, cause, |cause| Ending::LiveLost { cause }, now),
-        }
-    }
-
-    /// The live session is gone: what the agent already said is heard out, then the call ends.
-    fn handle_loss(&mut self, link: LinkId, cause: Failure, ending: fn(Failure) -> Ending, now: Instant) {
-        self.outbox.event(Event::LiveLost { link, cause: cause.clone() }, now);
-        if let Some(link) = self.responder.silence() {
-            self.outbox.live(link, live::Command::Close);
-        }
-        self.finish_reply();
-        if matches!(self.phase, Phase::Talking { .. }) {
-            self.phase = Phase::Finishing { ending: ending(cause), until: now + FINISH_MAX };
-        }
-    }
-
-    fn handle_content(&mut self, link: LinkId, event: live::Event<'_>, now: Instant) {
-        match event {
-            live::Event::Audio(samples) => self.handle_speech(samples, now),
-            live::Event::OutputTranscription(text) if !self.downlink.is_stale() => {
-                self.transcript.agent_said(text, self.downlink.position());
-            }
-            live::Event::InputTranscription(text) => {
-                self.transcript.caller_said(text, self.uplink.speech(), now);
-            }
-            live::Event::Interrupted => self.handle_interrupted(now),
-            live::Event::GenerationComplete => self.finish_reply(),
-            live::Event::TurnComplete => {
-                self.finish_reply();
-                self.downlink.handle_turn_complete();
-            }
-            live::Event::ToolCall(call) => {
-                let name = call.name.to_owned();
-                let message = format!("There is no tool {name:?}. Go on without it.");
-                let id = call.id.map(str::to_owned);
-                self.outbox.event(Event::ToolRefused { name: name.clone() }, now);
-                self.outbox.live(link, live::Command::ToolError { id, name, message });
-            }
-            live::Event::Usage(usage) => self.outbox.event(Event::Usage(usage), now),
-            live::Event::GoAway { time_left } => {
-                self.outbox.event(Event::GoAway { link, time_left_ms: time_left.map(millis) }, now);
-            }
-            live::Event::Malformed(fault) => self.faults.count(Peer::Live, fault.code(), 1),
-            // The life of the session is the session's; a cancelled call was answered at once; voice activity
-            // is measured on the line; handles are for resuming, which is not done yet.
-            live::Event::OutputTranscription(_)
-            | live::Event::Opened
-            | live::Event::SetupComplete { .. }
-            | live::Event::ToolCallCancelled { .. }
-            | live::Event::VoiceActivity(_)
-            | live::Event::Resumption { .. }
-            | live::Event::Closed(_) => {}
-        }
-    }
-
-    fn handle_speech(&mut self, samples: &[i16], now: Instant) {
-        let position = self.downlink.position();
-        if samples.is_empty() || !self.downlink.handle_audio(samples) {
-            return;
-        }
-        let mut answered = None;
-        if self.transcript.is_agent_about_to_speak() {
-            answered = self.uplink.take_speech().map(|speech| speech.ended);
-            self.close_caller(now);
-        }
-        self.transcript.agent_spoke(position, answered, now);
-    }
-
-    fn handle_interrupted(&mut self, now: Instant) {
-        let start = self.transcript.cut_start();
-        let Some(cleared) = self.downlink.handle_interrupted(now) else { return };
-        self.outbox.carrier(carrier::Command::Clear);
-        while let Some(turn) = self.transcript.pop_cut(cleared.heard, self.outbox.ledger(), now) {
-            self.outbox.record(Record::Turn(turn), now);
-        }
-        if cleared.samples > 0 {
-            let ms = |samples| crate::audio::Rate::LINE.millis(samples);
-            let heard_ms = ms(cleared.heard.saturating_sub(start.unwrap_or(cleared.heard)));
-            self.outbox.event(Event::Interrupted { heard_ms, cleared_ms: ms(cleared.samples) }, now);
-        }
-    }
-
-    /// The model has said everything of this reply.
-    fn finish_reply(&mut self) {
-        if self.downlink.is_open() {
-            self.downlink.handle_generation_complete();
-        }
-        self.transcript.agent_finished(self.downlink.position());
-    }
-
-    fn close_caller(&mut self, now: Instant) {
-        if let Some(turn) = self.transcript.close_caller(self.outbox.ledger()) {
-            self.outbox.record(Record::Turn(turn), now);
-        }
-    }
-
     /// Does what time alone brings: frames that are due, turns that were heard, reports.
     fn advance(&mut self, now: Instant) {
         if self.ending().is_some() {
             return;
         }
+        self.follow_session(now);
+        self.follow_standin(now);
+        self.fill_silence(now);
         while let Some(command) = self.downlink.poll(now) {
             self.outbox.carrier(command);
         }
-        let heard = self.downlink.heard(now);
-        while let Some(turn) = self.transcript.pop_heard(heard, self.outbox.ledger(), now) {
-            self.outbox.record(Record::Turn(turn), now);
-        }
-        if let Some(link) = self.responder.ready_link()
-            && let Some(digits) = self.keys.poll(now)
-        {
-            self.outbox
-                .live(link, live::Command::Text(format!("The caller pressed {digits} on the keypad.")));
-        }
+        self.note_heard(now);
+        self.leave_quietly(now);
+        self.tell_keys(now);
         for fault in self.faults.poll(now) {
             self.outbox.event(fault, now);
         }
         if let Phase::Finishing { ending, until } = &self.phase
-            && (now >= *until || heard >= self.downlink.position())
+            && (now >= *until || !self.downlink.is_audible(now))
         {
             let ending = ending.clone();
             self.end(ending, now);
         }
+    }
+
+    /// A session that has to move does so at a turn boundary, and a call in the fallback goes back to live there.
+    fn leave_quietly(&mut self, now: Instant) {
+        if !self.is_talking() {
+            return;
+        }
+        if self.is_standing_in() {
+            return self.come_back(now);
+        }
+        if self.is_quiet(now)
+            && let Some(session) = self.responder.session()
+        {
+            session.handle_quiet(now);
+            self.follow_session(now);
+        }
+    }
+
+    fn tell_keys(&mut self, now: Instant) {
+        if !self.takes_keys() {
+            return;
+        }
+        let Some(digits) = self.keys.poll(now) else { return };
+        let text = format!("The caller pressed {digits} on the keypad.");
+        match self.responder.standin() {
+            Some(standin) => standin.session.handle_text(&text, now),
+            None => self.tell_live(live::Command::Text(text)),
+        }
+        self.follow_standin(now);
+    }
+
+    /// Whether somebody is there to be told about keys.
+    fn takes_keys(&self) -> bool {
+        self.is_standing_in() || self.responder.ready_link().is_some()
+    }
+
+    const fn is_talking(&self) -> bool {
+        matches!(self.phase, Phase::Talking { .. })
     }
 
     /// The one way out: closes both sides, completes the log, exactly once.
@@ -444,8 +368,9 @@ impl Call {
             Phase::Finishing { ending, .. } => ending,
             Phase::AwaitingStart { .. } | Phase::Talking { .. } | Phase::Ended(_) => ending,
         };
-        if let Some(link) = self.responder.silence() {
-            self.outbox.live(link, live::Command::Close);
+        self.hush(now);
+        if let Ending::AllFailed { follow_up, .. } = &ending {
+            self.outbox.push(Output::FollowUp(follow_up.clone()));
         }
         self.outbox.carrier(carrier::Command::Close(phase::close_of(&ending)));
         self.close_caller(now);
@@ -459,9 +384,20 @@ impl Call {
         let mut totals = AudioTotals::default();
         self.uplink.totals(&mut totals);
         self.downlink.totals(&mut totals, now);
+        totals.dead_air_max_ms = millis(self.silence.longest(now));
         self.outbox.event(Event::AudioTotals(totals), now);
         self.outbox.record(Record::Ended(ending.clone()), now);
         self.phase = Phase::Ended(ending);
+    }
+}
+
+impl Call {
+    /// Nobody answers any more: what runs is cancelled, what is connected is closed.
+    fn hush(&mut self, now: Instant) {
+        self.close_standin(now);
+        if let Some(link) = self.responder.silence() {
+            self.outbox.live(link, live::Command::Close);
+        }
     }
 }
 

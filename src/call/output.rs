@@ -4,18 +4,25 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::record::{Entry, Event, Ledger, Record};
-use crate::id::LinkId;
-use crate::{carrier, live};
+use crate::carrier::FollowUp;
+use crate::id::{JobId, LinkId};
+use crate::{carrier, job, live};
 
 /// Something the bridge must do. Executed in the order given.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Tell the carrier.
     Carrier(carrier::Command),
-    /// Connect to the live service; report as [`live::Event::Opened`] or [`live::Event::Closed`].
-    Dial(LinkId),
+    /// Connect to this endpoint of the live service; report as [`live::Event::Opened`] or [`live::Event::Closed`].
+    Dial { link: LinkId, endpoint: usize },
     /// Tell the live service on this connection.
     Live(LinkId, live::Command),
+    /// Begin this work; report with [`super::Call::handle_job`].
+    Start(JobId, job::Request),
+    /// Stop this work; nothing more of it is wanted.
+    Cancel(JobId),
+    /// What becomes of the caller once the stream is closed.
+    FollowUp(FollowUp),
     /// Append to the call log.
     Record(Entry),
 }

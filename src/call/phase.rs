@@ -17,8 +17,14 @@ pub enum Timer {
     Finish,
     /// The process shuts down.
     Drain,
-    /// The live session is not set up yet.
-    LiveSetup,
+    /// The live session has a deadline: to be up, to be left, to be dialled again.
+    Live,
+    /// The fallback has a deadline.
+    Fallback,
+    /// The live service is tried again from the fallback.
+    Comeback,
+    /// The caller waits: a cover, a nudge or the end of patience is due.
+    Silence,
     /// Stale audio of an interrupted turn may still come.
     Stale,
     /// The next frame is due at the caller.
@@ -78,8 +84,7 @@ pub(super) fn close_of(ending: &Ending) -> Close {
         | Ending::StreamNeverCame
         | Ending::AgentUnknown
         | Ending::Overloaded
-        | Ending::LiveUnavailable { .. }
-        | Ending::LiveLost { .. }
+        | Ending::AllFailed { .. }
         | Ending::Superseded => Close::Normal,
     }
 }

@@ -9,11 +9,12 @@ use ::time::OffsetDateTime;
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
-use crate::carrier::MediaFormat;
+use crate::carrier::{FollowUp, MediaFormat};
 use crate::dialogue::Speaker;
 use crate::id::{CallId, LinkId};
+use crate::job;
 use crate::live::Usage;
-use crate::live::failure::Failure;
+use crate::live::failure::{Failure, Verdict};
 use crate::time::WallClock;
 
 /// One line of the call log.
@@ -60,12 +61,39 @@ pub struct Turn {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
-    /// The live connection is being made.
-    LiveDialled { link: LinkId },
-    /// The live session is set up; `setup_ms` since the dial began.
-    LiveReady { link: LinkId, setup_ms: u64, session_id: Option<String> },
-    /// The live session failed or ended.
-    LiveLost { link: LinkId, cause: Failure },
+    /// A live connection is being made: where, by which plan (`resume`, `fresh`, `reduced`), and which attempt of
+    /// that endpoint it is.
+    LiveDialled { link: LinkId, endpoint: String, plan: &'static str, attempt: usize },
+    /// The live session is set up; `setup_ms` since the dial began. `gap_ms` since the one before it was lost.
+    LiveReady {
+        link: LinkId,
+        plan: &'static str,
+        setup_ms: u64,
+        gap_ms: Option<u64>,
+        session_id: Option<String>,
+    },
+    /// The live session failed or ended: what is made of it and how it goes on, `None` if not on this service.
+    LiveLost { link: LinkId, endpoint: String, cause: Failure, verdict: Verdict, next: Option<&'static str> },
+    /// The session leaves a connection that the service is about to end.
+    LiveMoved { link: LinkId, plan: &'static str },
+    /// With this handle any process may go on with the session.
+    SessionHandle { handle: String },
+    /// Who answers the caller from now on, and why it changed.
+    Rung { rung: Rung, cause: Option<Cause> },
+    /// A provider of the fallback was not used, and why.
+    ProviderSkipped { job: job::Kind, provider: String, failure: job::Failure },
+    /// A provider of the fallback began to answer, so long after it was asked.
+    ProviderUsed { job: job::Kind, provider: String, first_ms: u64 },
+    /// A piece of work of the fallback could not be done by any provider.
+    JobFailed { job: job::Kind, failure: job::Failure },
+    /// Speech of the caller was thrown away, because transcribing it is too slow.
+    SpeechLost { lost_ms: u64 },
+    /// The caller waited this long and heard a cover: a comfort tone, or these words.
+    Cover { waited_ms: u64, words: Option<String> },
+    /// The model said nothing for this long and was asked again.
+    Nudged { waited_ms: u64 },
+    /// The model completed a turn without a sound.
+    EmptyTurn,
     /// The service announced the end of the connection.
     GoAway { link: LinkId, time_left_ms: Option<u64> },
     /// The caller interrupted the agent: how much of the turn was heard and how much thrown away.
@@ -78,7 +106,7 @@ pub enum Event {
     Usage(Usage),
     /// Input of a peer that could not be used, `count` times since the last such event.
     Fault { peer: Peer, fault: &'static str, count: u64 },
-    /// Caller audio was held while the live session was set up, and then sent.
+    /// Caller audio was held while nobody listened, and is sent now.
     AudioHeld { held_ms: u64 },
     /// The account of the call's audio, at its end.
     AudioTotals(AudioTotals),
@@ -91,6 +119,16 @@ impl Event {
             Self::LiveDialled { .. } => "live_dialled",
             Self::LiveReady { .. } => "live_ready",
             Self::LiveLost { .. } => "live_lost",
+            Self::LiveMoved { .. } => "live_moved",
+            Self::SessionHandle { .. } => "session_handle",
+            Self::Rung { .. } => "rung",
+            Self::ProviderSkipped { .. } => "provider_skipped",
+            Self::ProviderUsed { .. } => "provider_used",
+            Self::JobFailed { .. } => "job_failed",
+            Self::SpeechLost { .. } => "speech_lost",
+            Self::Cover { .. } => "cover",
+            Self::Nudged { .. } => "nudged",
+            Self::EmptyTurn => "empty_turn",
             Self::GoAway { .. } => "go_away",
             Self::Interrupted { .. } => "interrupted",
             Self::Dtmf { .. } => "dtmf",
@@ -99,6 +137,46 @@ impl Event {
             Self::Fault { .. } => "fault",
             Self::AudioHeld { .. } => "audio_held",
             Self::AudioTotals(_) => "audio_totals",
+        }
+    }
+}
+
+/// Who answers a caller, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// The live model.
+    Live,
+    /// Speech to text, a language model, text to speech.
+    Fallback,
+    /// A recorded apology, and what the agent has for that case.
+    LastResort,
+}
+
+impl Rung {
+    /// Stable name for the call log.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Fallback => "fallback",
+            Self::LastResort => "last_resort",
+        }
+    }
+}
+
+/// Why one who answered could not go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum Cause {
+    Live { cause: Failure },
+    Fallback { job: job::Kind, cause: job::Failure },
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Live { cause } => cause.fmt(f),
+            Self::Fallback { job, cause } => write!(f, "{}: {cause}", job.code()),
         }
     }
 }
@@ -120,6 +198,10 @@ pub struct AudioTotals {
     pub downlink_played_ms: u64,
     pub downlink_cleared_ms: u64,
     pub downlink_dropped_ms: u64,
+    /// Covers that the caller heard; not part of the downlink.
+    pub cover_ms: u64,
+    /// The longest stretch in which it was the agent's turn and the caller heard nothing.
+    pub dead_air_max_ms: u64,
 }
 
 /// How a call ended.
@@ -146,10 +228,9 @@ pub enum Ending {
     AgentUnknown,
     #[error("the process had no room for another call")]
     Overloaded,
-    #[error("no live session: {cause}")]
-    LiveUnavailable { cause: Failure },
-    #[error("the live session was lost: {cause}")]
-    LiveLost { cause: Failure },
+    /// Nobody could answer the caller any more: who failed last, and what the caller was handed to.
+    #[error("nobody could answer any more: {cause}")]
+    AllFailed { cause: Cause, follow_up: FollowUp },
     #[error("a newer stream of the same call took over")]
     Superseded,
     #[error("the process shut down")]
@@ -172,8 +253,7 @@ impl Ending {
             Self::StreamNeverCame => "stream_never_came",
             Self::AgentUnknown => "agent_unknown",
             Self::Overloaded => "overloaded",
-            Self::LiveUnavailable { .. } => "live_unavailable",
-            Self::LiveLost { .. } => "live_lost",
+            Self::AllFailed { .. } => "all_failed",
             Self::Superseded => "superseded",
             Self::Drained => "drained",
             Self::Panicked => "panicked",

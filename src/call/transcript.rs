@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::record::{Ledger, Turn};
 use super::uplink::Speech;
 use crate::audio::Rate;
-use crate::dialogue::Speaker;
+use crate::dialogue::{Dialogue, Speaker};
 use crate::time::millis;
 
 /// Line samples per character of speech, about 15 characters a second: how long a text takes that runs ahead of
@@ -24,6 +24,8 @@ const TEXT_MAX: usize = 64 * 1024;
 pub(super) struct Transcript {
     caller: Option<CallerTurn>,
     agent: VecDeque<AgentTurn>,
+    /// What was said and heard, turn by turn.
+    dialogue: Dialogue,
 }
 
 #[derive(Debug)]
@@ -72,9 +74,35 @@ impl Transcript {
         }
     }
 
+    /// What was said and heard up to now, with what is not a finished turn yet.
+    pub(super) fn dialogue(&self, heard: u64) -> Dialogue {
+        let mut dialogue = self.dialogue.clone();
+        for turn in self.agent.iter().filter(|turn| turn.spoke.is_some() && heard > turn.start) {
+            dialogue.push(Speaker::Agent, &turn.heard_text(heard));
+        }
+        if let Some(turn) = &self.caller {
+            dialogue.push(Speaker::Caller, &turn.text);
+        }
+        dialogue
+    }
+
+    /// The end of what the agent said last.
+    pub(super) fn last_words(&self) -> String {
+        const WORDS: usize = 12;
+        let last = self.dialogue.lines().rfind(|line| line.speaker == Speaker::Agent);
+        let words: Vec<_> = last.iter().flat_map(|line| line.text.split_whitespace()).collect();
+        words[words.len().saturating_sub(WORDS)..].join(" ")
+    }
+
+    /// The caller's open words will be transcribed again: by the next one who hears them.
+    pub(super) fn forget_caller(&mut self) {
+        self.caller = None;
+    }
+
     /// The caller's turn is over: the model answers, or the call ends.
     pub(super) fn close_caller(&mut self, ledger: &Ledger) -> Option<Turn> {
         let CallerTurn { text, speech } = self.caller.take()?;
+        self.dialogue.push(Speaker::Caller, &text);
         Some(Turn {
             speaker: Speaker::Caller,
             text: text.trim().to_owned(),
@@ -128,9 +156,9 @@ impl Transcript {
     /// The next turn that was heard to its end, if `heard` is beyond it.
     pub(super) fn pop_heard(&mut self, heard: u64, ledger: &Ledger, now: Instant) -> Option<Turn> {
         while self.next_end().is_some_and(|end| heard >= end) {
-            let turn = self.agent.pop_front()?.into_turn(heard, ledger, now);
-            if turn.is_some() {
-                return turn;
+            if let Some(turn) = self.agent.pop_front()?.into_turn(heard, ledger, now) {
+                self.dialogue.push(Speaker::Agent, &turn.text);
+                return Some(turn);
             }
         }
         None
@@ -142,6 +170,7 @@ impl Transcript {
             let is_cut = turn.end.is_none_or(|end| heard < end);
             if let Some(mut turn) = turn.into_turn(heard, ledger, now) {
                 turn.interrupted = is_cut;
+                self.dialogue.push(Speaker::Agent, &turn.text);
                 return Some(turn);
             }
         }

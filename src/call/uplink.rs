@@ -1,4 +1,7 @@
-//! The caller's audio on its way to the model: ordered, held while there is no session, resampled.
+//! The caller's audio on its way to whoever answers: ordered, held while nobody does, resampled for the model.
+//!
+//! What was sent since the caller began to speak is remembered until it is answered: a session that is lost takes
+//! it along, so the next one hears it again.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -7,14 +10,17 @@ use std::time::{Duration, Instant};
 use super::record::AudioTotals;
 use crate::audio::resample::Resampler;
 use crate::audio::vad::{self, Activity, Energy};
-use crate::audio::{Frame, Rate};
+use crate::audio::{Frame, Rate, g711};
 use crate::carrier::Media;
 
-/// Caller audio kept while there is no live session. Longer gaps are not conversations any more.
+/// Caller audio kept while nobody takes it, and of one utterance. Longer gaps are not conversations any more.
 const HELD_MAX: Duration = Duration::from_secs(10);
 
 /// Held audio is sent at this multiple of real time once a session is there.
 const CATCH_UP: usize = 4;
+
+/// Audio before the detected begin of speech that belongs to it.
+const PREROLL: Duration = Duration::from_millis(300);
 
 /// Gaps in the carrier's numbering up to this long are filled with silence; beyond, the numbering is taken anew.
 const FILL_MAX: Duration = Duration::from_secs(1);
@@ -26,10 +32,30 @@ pub(super) struct Uplink {
     vad: Energy,
     last_chunk: Option<u64>,
     held: Held,
+    recent: Recent,
     speech: Option<Speech>,
     totals: Totals,
     /// Resampled audio on its way into frames.
     scratch: Vec<i16>,
+}
+
+/// Where audio goes now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// Nowhere: it is held.
+    Hold,
+    /// To a live model, resampled; what was held first, at a bounded multiple of real time.
+    Model,
+    /// To somebody who listens at the line's rate; what was held first, at once.
+    Line,
+}
+
+/// Audio to be sent.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a frame is owned by value: no allocation per frame")]
+pub(super) enum Piece<'a> {
+    Model(Frame),
+    Line(&'a [i16]),
 }
 
 /// A stretch of the caller's speech, by energy.
@@ -87,19 +113,20 @@ impl Uplink {
             vad: Energy::new(Rate::LINE, vad::Config::default()),
             last_chunk: None,
             held: Held::default(),
+            recent: Recent::default(),
             speech: None,
             totals: Totals::default(),
             scratch: Vec::new(),
         }
     }
 
-    /// Takes a chunk. While a session `is_ready`, `send` gets the frames for the model; else audio is held.
+    /// Takes a chunk; `send` gets what is to be sent on this route.
     pub(super) fn handle_media(
         &mut self,
         media: Media<'_>,
         now: Instant,
-        is_ready: bool,
-        send: impl FnMut(Frame),
+        route: Route,
+        mut send: impl FnMut(Piece<'_>),
     ) -> Option<Irregularity> {
         let len = media.samples.len();
         self.totals.received += len as u64;
@@ -114,16 +141,26 @@ impl Uplink {
             Some(Irregularity::Jump) | None => {}
         }
         self.listen(media.samples, now);
-        if is_ready && self.held.is_empty() {
-            self.forward(media.samples);
+        let budget = match route {
+            Route::Hold => 0,
+            Route::Model => len * CATCH_UP,
+            Route::Line => usize::MAX,
+        };
+        if budget > 0 && self.held.is_empty() {
+            self.totals.sent += len as u64;
+            self.forward(media.samples, route, &mut send);
         } else {
             self.totals.dropped += self.held.push(media.samples, self.vad.is_speaking());
-            if is_ready {
-                self.catch_up(len * CATCH_UP);
-            }
+            self.catch_up(budget, route, &mut send);
         }
-        self.emit(send);
         irregularity
+    }
+
+    /// Whoever listened is lost: what the caller has said since the last answer is to be heard by the next one.
+    pub(super) fn rewind(&mut self) {
+        while let Some(samples) = self.recent.pop_back() {
+            self.held.push_front(samples);
+        }
     }
 
     /// A frame that was sent was dropped on its way: the model does not read fast enough.
@@ -138,9 +175,15 @@ impl Uplink {
         Duration::from_millis(Rate::LINE.millis(self.held.samples as u64))
     }
 
-    /// The caller's last speech, if it was not taken yet.
+    /// The caller's last speech, if it was not taken yet. It is answered: nobody needs to hear it again.
     pub(super) fn take_speech(&mut self) -> Option<Speech> {
+        self.recent.clear();
         self.speech.take()
+    }
+
+    /// Whether the caller speaks, by energy, with the pauses of speech.
+    pub(super) const fn is_speaking(&self) -> bool {
+        self.vad.is_speaking()
     }
 
     pub(super) const fn speech(&self) -> Option<Speech> {
@@ -151,7 +194,7 @@ impl Uplink {
     pub(super) fn totals(&self, totals: &mut AudioTotals) {
         totals.uplink_received_ms = Rate::LINE.millis(self.totals.received);
         totals.uplink_sent_ms = Rate::LINE.millis(self.totals.sent);
-        totals.uplink_dropped_ms = Rate::LINE.millis(self.totals.dropped + self.held.samples as u64);
+        totals.uplink_dropped_ms = Rate::LINE.millis(self.totals.dropped + self.held.unsent());
     }
 
     /// Where a chunk belongs, by the carrier's numbering. Nothing is proportional to a number from the wire.
@@ -203,28 +246,34 @@ impl Uplink {
         }
     }
 
-    fn forward(&mut self, samples: &[i16]) {
-        self.totals.sent += samples.len() as u64;
-        self.resampler.push(samples, &mut self.scratch);
+    fn forward(&mut self, samples: &[i16], route: Route, send: &mut impl FnMut(Piece<'_>)) {
+        self.recent.push(samples, if self.speech.is_some() { HELD_MAX } else { PREROLL });
+        match route {
+            Route::Hold => {}
+            Route::Line => send(Piece::Line(samples)),
+            Route::Model => {
+                self.resampler.push(samples, &mut self.scratch);
+                for samples in self.scratch.chunks(Rate::MODEL_IN.frame_len()) {
+                    send(Piece::Model(Frame::new(Rate::MODEL_IN, samples)));
+                }
+                self.scratch.clear();
+            }
+        }
     }
 
-    fn catch_up(&mut self, samples_max: usize) {
+    fn catch_up(&mut self, samples_max: usize, route: Route, send: &mut impl FnMut(Piece<'_>)) {
         let mut budget = samples_max;
         while let Some(chunk) = self.held.pop_within(budget) {
-            budget -= chunk.len();
-            self.forward(&chunk);
+            budget -= chunk.samples.len();
+            if chunk.kind != ChunkKind::Resent {
+                self.totals.sent += chunk.samples.len() as u64;
+            }
+            self.forward(&chunk.samples, route, send);
         }
-    }
-
-    fn emit(&mut self, mut send: impl FnMut(Frame)) {
-        for samples in self.scratch.chunks(Rate::MODEL_IN.frame_len()) {
-            send(Frame::new(Rate::MODEL_IN, samples));
-        }
-        self.scratch.clear();
     }
 }
 
-/// Chunks that wait for a session, oldest first.
+/// Chunks that wait for somebody, oldest first.
 #[derive(Debug, Default)]
 struct Held {
     chunks: VecDeque<Chunk>,
@@ -234,7 +283,15 @@ struct Held {
 #[derive(Debug)]
 struct Chunk {
     samples: Box<[i16]>,
-    is_speech: bool,
+    kind: ChunkKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ChunkKind {
+    Silence,
+    Speech,
+    /// Was sent before, to somebody who is lost.
+    Resent,
 }
 
 impl Held {
@@ -245,25 +302,68 @@ impl Held {
     /// Keeps a chunk; tells how many samples had to go for it: silence first, then the oldest.
     fn push(&mut self, samples: &[i16], is_speech: bool) -> u64 {
         const SAMPLES_MAX: usize = Rate::LINE.0 as usize * HELD_MAX.as_secs() as usize;
+        let kind = if is_speech { ChunkKind::Speech } else { ChunkKind::Silence };
         self.samples += samples.len();
-        self.chunks.push_back(Chunk { samples: samples.into(), is_speech });
+        self.chunks.push_back(Chunk { samples: samples.into(), kind });
         let mut dropped = 0;
         while self.samples > SAMPLES_MAX {
-            let index = self.chunks.iter().position(|chunk| !chunk.is_speech).unwrap_or(0);
+            let index = self.chunks.iter().position(|chunk| chunk.kind == ChunkKind::Silence).unwrap_or(0);
             let Some(chunk) = self.chunks.remove(index) else { break };
             self.samples -= chunk.samples.len();
-            dropped += chunk.samples.len() as u64;
+            dropped += if chunk.kind == ChunkKind::Resent { 0 } else { chunk.samples.len() as u64 };
         }
         dropped
     }
 
-    fn pop_within(&mut self, samples_max: usize) -> Option<Box<[i16]>> {
+    fn push_front(&mut self, samples: Box<[i16]>) {
+        self.samples += samples.len();
+        self.chunks.push_front(Chunk { samples, kind: ChunkKind::Resent });
+    }
+
+    fn pop_within(&mut self, samples_max: usize) -> Option<Chunk> {
         if self.chunks.front()?.samples.len() > samples_max {
             return None;
         }
         let chunk = self.chunks.pop_front()?;
         self.samples -= chunk.samples.len();
-        Some(chunk.samples)
+        Some(chunk)
+    }
+
+    /// Samples that were never sent.
+    fn unsent(&self) -> u64 {
+        let unsent = self.chunks.iter().filter(|chunk| chunk.kind != ChunkKind::Resent);
+        unsent.map(|chunk| chunk.samples.len() as u64).sum()
+    }
+}
+
+/// What was sent of the caller's utterance, in mu-law: half the memory, and the same sound.
+#[derive(Debug, Default)]
+struct Recent {
+    chunks: VecDeque<Box<[u8]>>,
+    samples: usize,
+}
+
+impl Recent {
+    fn push(&mut self, samples: &[i16], keep: Duration) {
+        let samples_max = Rate::LINE.0 as usize * keep.as_millis() as usize / 1000;
+        self.samples += samples.len();
+        self.chunks.push_back(samples.iter().map(|sample| g711::encode(*sample)).collect());
+        while self.samples > samples_max
+            && let Some(oldest) = self.chunks.pop_front()
+        {
+            self.samples -= oldest.len();
+        }
+    }
+
+    fn pop_back(&mut self) -> Option<Box<[i16]>> {
+        let newest = self.chunks.pop_back()?;
+        self.samples -= newest.len();
+        Some(newest.iter().map(|byte| g711::decode(*byte)).collect())
+    }
+
+    fn clear(&mut self) {
+        self.chunks.clear();
+        self.samples = 0;
     }
 }
 
@@ -287,9 +387,12 @@ mod tests {
         fn chunk(&mut self, chunk: Option<u64>, samples: &[i16], is_ready: bool) -> Option<Irregularity> {
             self.now += Duration::from_millis(20);
             let media = Media { chunk, rate: Rate::LINE, samples };
+            let route = if is_ready { Route::Model } else { Route::Hold };
             let sent = &mut self.sent;
-            self.uplink
-                .handle_media(media, self.now, is_ready, |frame| sent.extend_from_slice(frame.samples()))
+            self.uplink.handle_media(media, self.now, route, |piece| match piece {
+                Piece::Model(frame) => sent.extend_from_slice(frame.samples()),
+                Piece::Line(samples) => panic!("{} samples for nobody", samples.len()),
+            })
         }
 
         fn totals(&self) -> AudioTotals {
@@ -360,7 +463,7 @@ mod tests {
         assert_eq!(line.uplink.held(), HELD_MAX);
         assert_eq!(totals.uplink_received_ms, 13_000);
         assert_eq!(totals.uplink_dropped_ms, 13_000, "held audio counts as dropped if the call ends now");
-        let spoken: usize = line.uplink.held.chunks.iter().filter(|chunk| chunk.is_speech).count();
+        let spoken: usize = line.uplink.held.chunks.iter().filter(|chunk| chunk.kind == ChunkKind::Speech).count();
         assert!(
             spoken >= 247,
             "{spoken} of 250 spoken chunks kept (the first three are not known to be speech)"
@@ -379,5 +482,45 @@ mod tests {
         let ms = |at: Instant| (at - start).as_millis();
         assert_eq!((ms(heard.started), ms(heard.ended)), (500, 1500));
         assert_eq!(line.uplink.take_speech(), None);
+    }
+
+    fn on_the_line(line: &mut Line, samples: &[i16]) -> Vec<i16> {
+        line.now += Duration::from_millis(20);
+        let mut sent = Vec::new();
+        let media = Media { chunk: None, rate: Rate::LINE, samples };
+        line.uplink.handle_media(media, line.now, Route::Line, |piece| match piece {
+            Piece::Line(samples) => sent.extend_from_slice(samples),
+            Piece::Model(frame) => panic!("{frame:?} for nobody"),
+        });
+        sent
+    }
+
+    #[test]
+    fn somebody_new_hears_the_whole_utterance_that_was_cut_in_two_by_a_loss() {
+        let mut line = Line::new();
+        for _ in 0..50 {
+            line.chunk(None, &[0; 160], true);
+        }
+        for _ in 0..30 {
+            line.chunk(None, &speech(160), true);
+        }
+        line.uplink.rewind();
+        assert_eq!(line.uplink.held(), PREROLL + Duration::from_millis(600 - 60), "speech is known after 60 ms");
+        for _ in 0..10 {
+            line.chunk(None, &speech(160), false);
+        }
+        let heard = on_the_line(&mut line, &speech(160));
+        let loud = heard.iter().filter(|sample| sample.unsigned_abs() > 3000).count();
+        assert_eq!(loud, 41 * 160, "all of it, once");
+        assert_eq!(line.uplink.held(), Duration::ZERO);
+        let totals = line.totals();
+        assert_eq!((totals.uplink_sent_ms, totals.uplink_received_ms), (1820, 1820), "each sample counts once");
+
+        line.uplink.rewind();
+        assert!(line.uplink.held() > Duration::from_millis(800), "nobody has answered yet");
+        line.uplink.take_speech();
+        line.uplink.held = Held::default();
+        line.uplink.rewind();
+        assert_eq!(line.uplink.held(), Duration::ZERO, "what was answered is not heard again");
     }
 }

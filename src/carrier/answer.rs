@@ -25,6 +25,14 @@ pub enum Verb {
         url: String,
     },
     Hangup,
+    /// Connect the caller with this number; the next verb runs when that is over (Twilio, `<Dial>`).
+    Dial {
+        number: String,
+    },
+    /// Record what the caller says after a tone; with silence alone there is no recording (Twilio, `<Record>`).
+    Record {
+        seconds_max: u32,
+    },
     /// Do not answer the call. Only as the first verb; not billed.
     Reject(Reason),
 }
@@ -128,6 +136,14 @@ fn write_verb(out: &mut Out, verb: &Verb) -> io::Result<()> {
             .with_attribute(("method", "POST"))
             .write_text_content(BytesText::new(&legal(url)))?,
         Verb::Hangup => out.create_element("Hangup").write_empty()?,
+        Verb::Dial { number } => {
+            out.create_element("Dial").write_text_content(BytesText::new(&legal(number)))?
+        }
+        Verb::Record { seconds_max } => out
+            .create_element("Record")
+            .with_attribute(("maxLength", seconds_max.to_string().as_str()))
+            .with_attribute(("playBeep", "true"))
+            .write_empty()?,
         Verb::Reject(reason) => {
             out.create_element("Reject").with_attribute(("reason", reason.as_str())).write_empty()?
         }
@@ -198,6 +214,8 @@ mod tests {
 
     #[rstest]
     #[case(Verb::Hangup, "<Hangup/>")]
+    #[case(Verb::Dial { number: "+14155550142".into() }, "<Dial>+14155550142</Dial>")]
+    #[case(Verb::Record { seconds_max: 180 }, r#"<Record maxLength="180" playBeep="true"/>"#)]
     #[case(Verb::Reject(Reason::Rejected), "<Reject reason=\"rejected\"/>")]
     #[case(Verb::Reject(Reason::Busy), "<Reject reason=\"busy\"/>")]
     #[case(Verb::Redirect { url: "a < b".to_owned() }, "<Redirect method=\"POST\">a &lt; b</Redirect>")]

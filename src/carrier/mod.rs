@@ -4,12 +4,14 @@
 //! frames; media is decoded to PCM on the way in, so that nothing above knows about mu-law or base64.
 
 pub mod answer;
+mod follow_up;
 pub mod signature;
 pub mod twilio;
 pub mod webhook;
 
 use std::collections::BTreeMap;
 
+pub use self::follow_up::FollowUp;
 use crate::audio::{Frame, Rate};
 use crate::id::MarkId;
 

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::audio::Frame;
+use crate::dialogue::Dialogue;
 
 /// What came from the live connection. Borrows from the decoder's scratch buffers.
 ///
@@ -37,14 +38,19 @@ pub enum Event<'a> {
     ToolCallCancelled { id: &'a str },
     /// The service heard the caller begin or stop to speak.
     VoiceActivity(VoiceActivity),
-    /// A handle for resuming this session, or the news that there is none at this moment.
-    Resumption { handle: Option<&'a str>, resumable: bool },
+    /// A handle for resuming this session, or the news that there is none at this moment. `consumed` is the index
+    /// of the last client message that the handle's state contains, if the session is transparent.
+    Resumption { handle: Option<&'a str>, resumable: bool, consumed: Option<u64> },
     /// The service will close this connection; `None`: it did not say when.
     GoAway { time_left: Option<Duration> },
     /// A message that could not be read; counted, never fatal.
     Malformed(Malformed),
-    /// The connection could not be made, or ended.
+    /// An error object in place of a close: the connection is still there, and of no use.
+    Failed(failure::Failure),
+    /// The connection could not be made, or ended; everything of it is released.
     Closed(failure::Failure),
+    /// A connection that was to be closed is closed; everything of it is released.
+    Released,
 }
 
 /// A function call of the model.
@@ -78,14 +84,18 @@ pub struct Usage {
 pub enum Command {
     /// The first message, and only the first.
     Setup(Box<Setup>),
+    /// What was said before this session began; the first thing after `setupComplete`.
+    Seed(Box<Dialogue>),
     /// Caller audio, PCM at the frame's rate.
     Audio(Frame),
     /// Text that counts as user activity.
     Text(String),
     /// A tool call answered with an error.
     ToolError { id: Option<String>, name: String, message: String },
-    /// Close the socket (1000).
+    /// Close the socket with a handshake (1000): the service is healthy.
     Close,
+    /// Drop the socket at once: the service has failed.
+    Abort,
 }
 
 /// The configuration of a session.
@@ -102,6 +112,18 @@ pub struct Setup {
     pub vad: Vad,
     /// Handle of the session to resume; `None` asks for a new session that wants handles.
     pub handle: Option<String>,
+    /// Asks the service to tell which client messages a handle contains (Vertex AI alone can).
+    pub is_transparent: bool,
+    /// What was said before, for a new session in the middle of a call.
+    pub history: Option<Box<Dialogue>>,
+}
+
+impl Setup {
+    /// Whether the history is to follow as [`Command::Seed`]. Models of the 2.5 family take none that ends with
+    /// the agent (Gemini Live API, seeding): theirs is part of the instruction.
+    pub fn wants_seed(&self) -> bool {
+        self.history.is_some() && !self.model.contains("2.5")
+    }
 }
 
 /// Voice activity detection at the service. `None` leaves the service's default.
@@ -149,7 +171,9 @@ impl Malformed {
     }
 }
 
+mod budget;
 pub mod failure;
+mod replay;
 pub mod session;
 mod setup_message;
 pub mod wire;

@@ -1,158 +1,482 @@
-//! The life of one live session: dialled, set up, ready, over.
+//! The life of a call's live session across its connections: dialled, set up, ready, lost, resumed, moved, over.
 //!
-//! Pure: it is told what happened and says what to send. One connection for now; [`LinkId`] is where the next
-//! ones come in.
+//! Pure: it is told what happened and says what to do. One connection at a time: the old one is fully released
+//! before the next is dialled, because the service refuses to resume a session whose old socket is still open
+//! (Gemini Live API, proactive rotation). Every connection has a [`LinkId`] of its own.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::failure::Failure;
-use super::{Event, Setup};
+use super::budget::Budget;
+use super::failure::{Failure, Situation, Verdict};
+use super::replay::Replay;
+use super::{Command, Event};
 use crate::id::LinkId;
 
-/// From the dial to `setupComplete`. The service answers a setup within a second; connecting takes a few
-/// round trips; some wrong configurations are never answered at all (Gemini Live API, set-up times).
-pub const SETUP_DEADLINE: Duration = Duration::from_secs(10);
+/// A handle whose session dies again this soon after `setupComplete` is poisoned.
+const POISON_MAX: Duration = Duration::from_secs(10);
+
+/// Resumes that may fail in a row before the handle is given up for it.
+const FAILED_RESUMES_MAX: u32 = 2;
+
+/// When a closed connection counts as released though nobody said so: the closing handshake is bounded by one
+/// second.
+const RELEASE_MAX: Duration = Duration::from_millis(1200);
+
+/// What a session is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// For the transport to come up; guarded by the dialler too, which says more about it.
+    pub connect_timeout: Duration,
+    /// From the setup to `setupComplete`. Recorded sessions took 0.8 s; some wrong configurations never answer.
+    pub setup_timeout: Duration,
+    /// Endpoints of the service, tried in order.
+    pub endpoints: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            setup_timeout: Duration::from_millis(2500),
+            endpoints: 1,
+        }
+    }
+}
+
+/// How a connection begins: the rungs of the ladder within the live service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// With the handle of the session that is to go on.
+    Resume(String),
+    /// A new session, told what was said so far.
+    Fresh,
+    /// A new session, told less: without the last turn, on which the others may have failed.
+    Reduced,
+}
+
+impl Plan {
+    /// Stable name for the call log.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Resume(_) => "resume",
+            Self::Fresh => "fresh",
+            Self::Reduced => "reduced",
+        }
+    }
+}
+
+/// Something to do or to know.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Connect to this endpoint.
+    Dial { link: LinkId, endpoint: usize, plan: Plan, attempt: usize },
+    /// The transport is up: send the setup.
+    Opened { link: LinkId, endpoint: usize, plan: Plan },
+    /// The session is set up, this long after the dial began. With a transparent session, `unconsumed` are the
+    /// messages that the old connection did not take in.
+    Ready { link: LinkId, plan: Plan, setup: Duration, session_id: Option<String>, unconsumed: Vec<Command> },
+    /// A new handle: whoever has it may go on with the session.
+    Handle(String),
+    /// Close this connection with a handshake: the service asked for it, or the call is over.
+    Close(LinkId),
+    /// Drop this connection: it has failed.
+    Abort(LinkId),
+    /// A connection could not be made or was lost; `next` says how it goes on, if it does.
+    Lost { link: LinkId, endpoint: usize, cause: Failure, verdict: Verdict, next: Option<(usize, Plan)> },
+    /// The session leaves this connection before the service ends it.
+    Moved { link: LinkId, plan: Plan },
+    /// The live service cannot be had: the next rung.
+    Over { cause: Failure, verdict: Verdict },
+}
 
 /// A session with the live model.
 #[derive(Debug)]
 pub struct Session {
+    config: Config,
     link: LinkId,
+    next_link: LinkId,
+    endpoint: usize,
+    plan: Plan,
     state: State,
+    handle: Option<Handle>,
+    budget: Budget,
+    failed_resumes: u32,
+    replay: Replay,
+    changes: VecDeque<Change>,
 }
 
 #[derive(Debug)]
 enum State {
-    Dialling { since: Instant, setup: Box<Setup> },
-    SettingUp { since: Instant },
-    Ready,
-    Closed,
+    /// Dials at `until`, but not before the old connection is released; `held_until`: whatever is said.
+    Pausing {
+        until: Instant,
+        held_until: Option<Instant>,
+    },
+    Dialling {
+        since: Instant,
+    },
+    SettingUp {
+        dialled: Instant,
+        since: Instant,
+    },
+    Ready(Ready),
+    Over,
 }
 
-/// What an event changed.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// The transport is up: send this setup.
-    Opened(Box<Setup>),
-    /// The session is set up, this long after the dial began.
-    Ready { setup: Duration, session_id: Option<String> },
-    /// The session could not be had.
-    Failed(Failure),
-    /// The session was set up and is lost.
-    Lost(Failure),
+#[derive(Debug)]
+struct Ready {
+    since: Instant,
+    /// The service ends the connection: it is left by then, or at a quiet moment before.
+    leave_by: Option<Instant>,
+    /// The model has completed a turn on this connection.
+    has_worked: bool,
+}
+
+#[derive(Debug)]
+struct Handle {
+    text: String,
+    /// The service has not said since that the state of now cannot be resumed.
+    is_current: bool,
 }
 
 impl Session {
-    /// A session that is being dialled since `now`.
-    pub const fn dial(link: LinkId, setup: Box<Setup>, now: Instant) -> Self {
-        Self { link, state: State::Dialling { since: now, setup } }
+    /// A session that is to be dialled at once, on its first endpoint. `seed` spreads the pauses.
+    pub fn new(config: Config, first: LinkId, seed: u64, now: Instant) -> Self {
+        let mut session = Self {
+            config,
+            link: first,
+            next_link: first,
+            endpoint: 0,
+            plan: Plan::Fresh,
+            state: State::Pausing { until: now, held_until: None },
+            handle: None,
+            budget: Budget::new(seed),
+            failed_resumes: 0,
+            replay: Replay::default(),
+            changes: VecDeque::new(),
+        };
+        session.dial(now);
+        session
     }
 
+    /// The newest connection.
     pub const fn link(&self) -> LinkId {
         self.link
     }
 
-    /// Whether caller audio may be sent.
+    /// The id that the next connection would have.
+    pub const fn next_link(&self) -> LinkId {
+        self.next_link
+    }
+
+    /// The place of the endpoint of the newest connection in the list of endpoints.
+    pub const fn endpoint(&self) -> usize {
+        self.endpoint
+    }
+
+    /// How the newest connection begins or began.
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Whether the next connection will be sent what the last one did not take in.
+    pub const fn will_replay(&self) -> bool {
+        matches!(self.plan, Plan::Resume(_)) && self.replay.is_on()
+    }
+
+    /// Whether the session is set up.
     pub const fn is_ready(&self) -> bool {
-        matches!(self.state, State::Ready)
+        matches!(self.state, State::Ready(_))
     }
 
-    /// Takes the events that concern the session's life; all others change nothing here.
-    pub fn handle_event(&mut self, event: &Event<'_>, now: Instant) -> Option<Change> {
-        match (std::mem::replace(&mut self.state, State::Closed), event) {
-            (State::Closed, _) => None,
-            (State::Dialling { since, setup }, Event::Opened) => {
-                self.state = State::SettingUp { since };
-                Some(Change::Opened(setup))
+    /// Whether the service has announced the end of the connection.
+    pub const fn is_leaving(&self) -> bool {
+        matches!(self.state, State::Ready(Ready { leave_by: Some(_), .. }))
+    }
+
+    /// What is to be done or known next, in order.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// Takes the events that concern the session's life; all others, and those of older connections, change
+    /// nothing here.
+    pub fn handle_event(&mut self, link: LinkId, event: &Event<'_>, now: Instant) {
+        if link != self.link {
+            return;
+        }
+        match event {
+            Event::Opened => self.handle_opened(now),
+            Event::SetupComplete { session_id } => self.handle_setup_complete(*session_id, now),
+            Event::Resumption { handle, resumable, consumed } => {
+                self.handle_resumption(*handle, *resumable, *consumed);
             }
-            (State::SettingUp { since }, Event::SetupComplete { session_id }) => {
-                self.state = State::Ready;
-                Some(Change::Ready { setup: now - since, session_id: session_id.map(str::to_owned) })
-            }
-            (State::Ready, Event::Closed(failure)) => Some(Change::Lost(failure.clone())),
-            (State::Dialling { .. } | State::SettingUp { .. }, Event::Closed(failure)) => {
-                Some(Change::Failed(failure.clone()))
-            }
-            (state, _) => {
-                self.state = state;
-                None
-            }
+            Event::GoAway { time_left } => self.handle_go_away(*time_left, now),
+            Event::Failed(failure) => self.fail(failure.clone(), now),
+            Event::Closed(failure) => self.handle_closed(failure, now),
+            Event::Released => self.handle_released(now),
+            Event::Interrupted
+            | Event::InputTranscription(_)
+            | Event::OutputTranscription(_)
+            | Event::Audio(_)
+            | Event::GenerationComplete
+            | Event::TurnComplete
+            | Event::Usage(_)
+            | Event::ToolCall(_)
+            | Event::ToolCallCancelled { .. }
+            | Event::VoiceActivity(_)
+            | Event::Malformed(_) => {}
         }
     }
 
-    /// When the setup is given up.
+    /// The connection is there and of no use: it is dropped and counts as lost.
+    pub fn fail(&mut self, cause: Failure, now: Instant) {
+        if self.is_connected() {
+            self.changes.push_back(Change::Abort(self.link));
+            self.lose(cause, Some(now + RELEASE_MAX), now);
+        }
+    }
+
+    /// The model has completed a turn in which it said something: the session works.
+    pub fn complete_turn(&mut self) {
+        if let State::Ready(ready) = &mut self.state {
+            ready.has_worked = true;
+            self.budget.reset();
+            self.failed_resumes = 0;
+        }
+    }
+
+    /// A quiet moment: nobody speaks and nothing is owed. A session that has to move does it now, if it would
+    /// lose nothing by it.
+    pub fn handle_quiet(&mut self, now: Instant) {
+        let is_current = self.handle.as_ref().is_some_and(|handle| handle.is_current);
+        if self.is_leaving() && is_current {
+            self.leave(now);
+        }
+    }
+
+    /// A message was sent on the connection.
+    pub fn note_sent(&mut self, command: &Command) {
+        self.replay.note(command);
+    }
+
+    /// Sessions on this endpoint tell which messages they have taken in.
+    pub fn keep_unconsumed(&mut self) {
+        self.replay.start();
+    }
+
+    /// When [`Session::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.state {
-            State::Dialling { since, .. } | State::SettingUp { since } => Some(since + SETUP_DEADLINE),
-            State::Ready | State::Closed => None,
+        match &self.state {
+            State::Pausing { until, held_until } => Some(held_until.unwrap_or(*until)),
+            // The dialler's own deadline comes first; this one is for a dialler that says nothing.
+            State::Dialling { since } => Some(*since + self.config.connect_timeout + RELEASE_MAX),
+            State::SettingUp { since, .. } => Some(*since + self.config.setup_timeout),
+            State::Ready(ready) => ready.leave_by,
+            State::Over => None,
         }
     }
 
-    pub fn handle_timeout(&mut self, now: Instant) -> Option<Change> {
+    pub fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_none_or(|deadline| now < deadline) {
-            return None;
+            return;
         }
-        self.state = State::Closed;
-        Some(Change::Failed(Failure::SetupTimeout))
+        match &self.state {
+            State::Pausing { held_until: Some(_), .. } => self.handle_released(now),
+            State::Pausing { held_until: None, .. } => self.dial(now),
+            State::Dialling { .. } => self.fail(Failure::ConnectTimeout, now),
+            State::SettingUp { .. } => self.fail(Failure::SetupTimeout, now),
+            State::Ready(_) => self.leave(now),
+            State::Over => {}
+        }
+    }
+
+    /// Gives the session up: the connection that is to be closed for it.
+    pub fn abandon(&mut self) -> Option<LinkId> {
+        let is_connected = self.is_connected();
+        self.state = State::Over;
+        self.changes.clear();
+        is_connected.then_some(self.link)
+    }
+
+    const fn is_connected(&self) -> bool {
+        matches!(self.state, State::Dialling { .. } | State::SettingUp { .. } | State::Ready(_))
+    }
+
+    fn handle_opened(&mut self, now: Instant) {
+        if let State::Dialling { since } = self.state {
+            self.state = State::SettingUp { dialled: since, since: now };
+            let (link, endpoint, plan) = (self.link, self.endpoint, self.plan.clone());
+            self.changes.push_back(Change::Opened { link, endpoint, plan });
+        }
+    }
+
+    fn handle_setup_complete(&mut self, session_id: Option<&str>, now: Instant) {
+        if let State::SettingUp { dialled, .. } = self.state {
+            self.state = State::Ready(Ready { since: now, leave_by: None, has_worked: false });
+            let unconsumed = match self.plan {
+                Plan::Resume(_) => self.replay.take(),
+                Plan::Fresh | Plan::Reduced => Vec::new(),
+            };
+            self.changes.push_back(Change::Ready {
+                link: self.link,
+                plan: self.plan.clone(),
+                setup: now - dialled,
+                session_id: session_id.map(str::to_owned),
+                unconsumed,
+            });
+        }
+    }
+
+    /// Only the newest handle counts. Without one the state of now cannot be resumed, but an older one can.
+    fn handle_resumption(&mut self, handle: Option<&str>, resumable: bool, consumed: Option<u64>) {
+        match handle.filter(|_| resumable && self.is_ready()) {
+            Some(text) => {
+                self.handle = Some(Handle { text: text.to_owned(), is_current: true });
+                self.replay.consumed(consumed);
+                self.changes.push_back(Change::Handle(text.to_owned()));
+            }
+            None => {
+                if let Some(handle) = &mut self.handle {
+                    handle.is_current = false;
+                }
+            }
+        }
+    }
+
+    /// Leaves early enough for what is to be done meanwhile: a third of the time that is left, three seconds at
+    /// least. No time said means that there is none.
+    fn handle_go_away(&mut self, time_left: Option<Duration>, now: Instant) {
+        const RESERVE_MIN: Duration = Duration::from_secs(3);
+        if let State::Ready(ready) = &mut self.state {
+            let left = time_left.unwrap_or_default();
+            let leave_by = now + left.saturating_sub((left / 3).max(RESERVE_MIN));
+            ready.leave_by = Some(ready.leave_by.map_or(leave_by, |earlier| earlier.min(leave_by)));
+        }
+    }
+
+    /// The end that was announced is a move like any other; every other end is a loss.
+    fn handle_closed(&mut self, failure: &Failure, now: Instant) {
+        if self.is_connected() {
+            self.lose(failure.clone(), None, now);
+        } else {
+            self.handle_released(now);
+        }
+    }
+
+    fn handle_released(&mut self, now: Instant) {
+        if let State::Pausing { until, held_until } = &mut self.state
+            && held_until.take().is_some()
+            && now >= *until
+        {
+            self.dial(now);
+        }
+    }
+
+    fn leave(&mut self, now: Instant) {
+        if self.budget.is_spent(now) {
+            let reason = "it sends one connection away after the other".to_owned();
+            return self.fail(Failure::Closed { code: 1001, reason }, now);
+        }
+        let plan = self.handle.as_ref().map_or(Plan::Fresh, |handle| Plan::Resume(handle.text.clone()));
+        self.changes.push_back(Change::Close(self.link));
+        self.changes.push_back(Change::Moved { link: self.link, plan: plan.clone() });
+        self.plan = plan;
+        self.state = State::Pausing { until: now, held_until: Some(now + RELEASE_MAX) };
+    }
+
+    /// The connection is lost: decides how to go on, if at all.
+    fn lose(&mut self, cause: Failure, held_until: Option<Instant>, now: Instant) {
+        let verdict = cause.verdict(Situation {
+            is_set_up: self.is_ready(),
+            has_handle: matches!(self.plan, Plan::Resume(_)),
+            repeats: self.budget.repeats(&cause),
+        });
+        self.drop_poison(now);
+        let is_spent = self.budget.is_spent(now);
+        let next = match self.next_plan(verdict).filter(|_| !is_spent) {
+            Some(plan) => Some((self.endpoint, plan)),
+            None => (self.endpoint + 1 < self.config.endpoints).then_some((self.endpoint + 1, Plan::Fresh)),
+        };
+        self.budget.note_failure(&cause);
+        let (link, endpoint) = (self.link, self.endpoint);
+        let lost = Change::Lost { link, endpoint, cause: cause.clone(), verdict, next: next.clone() };
+        self.changes.push_back(lost);
+        match next {
+            Some((endpoint, plan)) => self.retry(endpoint, plan, held_until, now),
+            None => {
+                self.state = State::Over;
+                self.changes.push_back(Change::Over { cause, verdict });
+            }
+        }
+    }
+
+    fn retry(&mut self, endpoint: usize, plan: Plan, held_until: Option<Instant>, now: Instant) {
+        if endpoint != self.endpoint {
+            self.endpoint = endpoint;
+            self.handle = None;
+            self.failed_resumes = 0;
+            self.budget.reset();
+            self.replay = Replay::default();
+        }
+        self.plan = plan;
+        let until = now + self.budget.pause();
+        self.state = State::Pausing { until, held_until };
+        if held_until.is_none() && now >= until {
+            self.dial(now);
+        }
+    }
+
+    /// A handle that brought nothing but failure is dropped.
+    fn drop_poison(&mut self, now: Instant) {
+        if !matches!(self.plan, Plan::Resume(_)) {
+            return;
+        }
+        let is_poisoned = match &self.state {
+            State::Ready(ready) => now.saturating_duration_since(ready.since) <= POISON_MAX && !ready.has_worked,
+            State::Dialling { .. } | State::SettingUp { .. } => {
+                self.failed_resumes += 1;
+                self.failed_resumes >= FAILED_RESUMES_MAX
+            }
+            State::Pausing { .. } | State::Over => false,
+        };
+        if is_poisoned {
+            self.handle = None;
+        }
+    }
+
+    /// How this endpoint is tried next; `None`: not at all.
+    fn next_plan(&mut self, verdict: Verdict) -> Option<Plan> {
+        let has_worked = matches!(&self.state, State::Ready(ready) if ready.has_worked);
+        match verdict {
+            Verdict::Wait | Verdict::Fatal => None,
+            Verdict::Resume => Some(match (&self.handle, &self.plan) {
+                (Some(handle), _) => Plan::Resume(handle.text.clone()),
+                (None, Plan::Reduced) if !has_worked => Plan::Reduced,
+                (None, Plan::Resume(_) | Plan::Fresh | Plan::Reduced) => Plan::Fresh,
+            }),
+            Verdict::Fresh => {
+                self.handle = None;
+                match self.plan {
+                    Plan::Resume(_) => Some(Plan::Fresh),
+                    Plan::Fresh if has_worked => Some(Plan::Fresh),
+                    Plan::Fresh => Some(Plan::Reduced),
+                    Plan::Reduced => has_worked.then_some(Plan::Fresh),
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, now: Instant) {
+        self.link = self.next_link;
+        self.next_link = self.link.next();
+        self.state = State::Dialling { since: now };
+        let attempt = self.budget.note_attempt(now);
+        let (link, endpoint, plan) = (self.link, self.endpoint, self.plan.clone());
+        self.changes.push_back(Change::Dial { link, endpoint, plan, attempt });
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::live::Vad;
-
-    fn setup() -> Box<Setup> {
-        Box::new(Setup {
-            model: "m".into(),
-            voice: None,
-            language: None,
-            prompt: "p".into(),
-            temperature: None,
-            vad: Vad::default(),
-            handle: None,
-        })
-    }
-
-    fn closed() -> Event<'static> {
-        Event::Closed(Failure::Closed { code: 1011, reason: "Internal error".into() })
-    }
-
-    #[test]
-    fn setup_is_sent_when_the_transport_is_up_and_audio_may_flow_when_it_is_confirmed() {
-        let start = Instant::now();
-        let mut session = Session::dial(LinkId(1), setup(), start);
-        assert_eq!(session.handle_event(&Event::Opened, start), Some(Change::Opened(setup())));
-        assert_eq!(session.handle_event(&Event::Audio(&[1]), start), None, "nothing before setupComplete");
-        assert!(!session.is_ready());
-        let later = start + Duration::from_millis(800);
-        let ready = Change::Ready { setup: Duration::from_millis(800), session_id: Some("s".into()) };
-        assert_eq!(session.handle_event(&Event::SetupComplete { session_id: Some("s") }, later), Some(ready));
-        assert!(session.is_ready());
-        assert_eq!(session.poll_timeout(), None);
-    }
-
-    #[test]
-    fn a_close_before_the_setup_is_a_failure_and_after_it_a_loss() {
-        let start = Instant::now();
-        let failure = Failure::Closed { code: 1011, reason: "Internal error".into() };
-        let mut session = Session::dial(LinkId(1), setup(), start);
-        assert_eq!(session.handle_event(&closed(), start), Some(Change::Failed(failure.clone())));
-        assert_eq!(session.handle_event(&closed(), start), None, "told once");
-
-        let mut session = Session::dial(LinkId(1), setup(), start);
-        session.handle_event(&Event::Opened, start);
-        session.handle_event(&Event::SetupComplete { session_id: None }, start);
-        assert_eq!(session.handle_event(&closed(), start), Some(Change::Lost(failure)));
-    }
-
-    #[test]
-    fn a_setup_that_is_never_confirmed_is_given_up() {
-        let start = Instant::now();
-        let mut session = Session::dial(LinkId(1), setup(), start);
-        session.handle_event(&Event::Opened, start);
-        let deadline = session.poll_timeout().unwrap();
-        assert_eq!(session.handle_timeout(deadline - Duration::from_millis(1)), None);
-        assert_eq!(session.handle_timeout(deadline), Some(Change::Failed(Failure::SetupTimeout)));
-        assert_eq!(session.handle_event(&Event::SetupComplete { session_id: None }, deadline), None);
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ pub(super) fn encode(setup: &Setup, out: &mut String) {
     let mut message = json!({
         "model": format!("models/{}", setup.model),
         "generationConfig": generation_config(setup),
-        "sessionResumption": setup.handle.as_ref().map_or_else(|| json!({}), |handle| json!({"handle": handle})),
+        "sessionResumption": resumption(setup),
         "contextWindowCompression": {"slidingWindow": {}},
         "inputAudioTranscription": {},
         "outputAudioTranscription": {},
@@ -27,7 +27,21 @@ pub(super) fn encode(setup: &Setup, out: &mut String) {
     if setup.vad != Vad::default() {
         message["realtimeInputConfig"] = realtime_input_config(&setup.vad);
     }
+    if setup.wants_seed() {
+        message["historyConfig"] = json!({"initialHistoryInClientContent": true});
+    }
     let _ = write!(out, "{}", json!({ "setup": message }));
+}
+
+fn resumption(setup: &Setup) -> Value {
+    let mut resumption = Map::new();
+    if let Some(handle) = &setup.handle {
+        resumption.insert("handle".into(), json!(handle));
+    }
+    if setup.is_transparent {
+        resumption.insert("transparent".into(), json!(true));
+    }
+    resumption.into()
 }
 
 fn generation_config(setup: &Setup) -> Value {
@@ -49,14 +63,20 @@ fn generation_config(setup: &Setup) -> Value {
     config.into()
 }
 
-/// Native-audio models choose the language from context: they are steered by the instruction.
+/// The prompt; with the language, because native-audio models choose it from context; and with what was said
+/// before, for models that cannot be seeded.
 fn instruction(setup: &Setup) -> String {
-    match &setup.language {
-        Some(language) if !is_half_cascade(setup) => {
-            format!("{}\n\nSpeak {language} unless the caller asks for another language.", setup.prompt)
-        }
-        Some(_) | None => setup.prompt.clone(),
+    let mut instruction = setup.prompt.clone();
+    if let Some(language) = setup.language.as_ref().filter(|_| !is_half_cascade(setup)) {
+        let _ = write!(instruction, "\n\nSpeak {language} unless the caller asks for another language.");
     }
+    if let Some(history) = setup.history.as_ref().filter(|_| !setup.wants_seed()) {
+        instruction.push_str("\n\nThis call is under way and the line was interrupted. Go on; do not greet again. So far:");
+        for line in history.lines() {
+            let _ = write!(instruction, "\n{}: {}", line.speaker.as_str(), line.text);
+        }
+    }
+    instruction
 }
 
 fn is_half_cascade(setup: &Setup) -> bool {

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 use super::{Command, Event, Malformed, ToolCall, Usage, VoiceActivity, setup_message};
 use crate::audio::{Frame, Rate};
+use crate::dialogue::{Dialogue, Speaker};
 use crate::live::failure::Failure;
 
 /// Padding is optional on the way in and written on the way out. Vectorised; made once, because its tables and
@@ -41,7 +42,7 @@ impl Decoder {
         };
         if let Some(error) = message.error {
             let message = error.message.map(|text| text.0.into_owned()).unwrap_or_default();
-            return handle(Event::Closed(Failure::Reported {
+            return handle(Event::Failed(Failure::Reported {
                 code: error.code.unwrap_or_default(),
                 message,
             }));
@@ -112,10 +113,11 @@ fn is_model_pcm(mime_type: &str) -> bool {
             .all(|rate| rate.parse() == Ok(Rate::MODEL_OUT.0))
 }
 
-/// Appends the message for `command` to `out`; nothing for [`Command::Close`], which closes the socket.
+/// Appends the message for `command` to `out`; nothing for the two that close the socket.
 pub fn encode(command: &Command, out: &mut String) {
     match command {
         Command::Setup(setup) => setup_message::encode(setup, out),
+        Command::Seed(dialogue) => encode_seed(dialogue, out),
         Command::Audio(frame) => encode_audio(frame, out),
         Command::Text(text) => {
             let _ = write!(out, r#"{{"realtimeInput":{{"text":{}}}}}"#, quoted(text));
@@ -128,8 +130,24 @@ pub fn encode(command: &Command, out: &mut String) {
             let _ =
                 write!(out, r#""name":{},"response":{{"error":{}}}}}]}}}}"#, quoted(name), quoted(message));
         }
-        Command::Close => {}
+        Command::Close | Command::Abort => {}
     }
+}
+
+/// The history that a setup announced: taken in silently, ended by `turnComplete` (Gemini Live API,
+/// `initialHistoryInClientContent`).
+fn encode_seed(dialogue: &Dialogue, out: &mut String) {
+    out.push_str(r#"{"clientContent":{"turns":["#);
+    for (index, line) in dialogue.lines().enumerate() {
+        let role = match line.speaker {
+            Speaker::Caller => "user",
+            Speaker::Agent => "model",
+        };
+        let comma = if index == 0 { "" } else { "," };
+        let text = quoted(&line.text);
+        let _ = write!(out, r#"{comma}{{"role":"{role}","parts":[{{"text":{text}}}]}}"#);
+    }
+    out.push_str(r#"],"turnComplete":true}}"#);
 }
 
 /// Allocates nothing but what `out` must grow: this is sent fifty times a second.
@@ -187,7 +205,8 @@ impl ServerMessage<'_> {
         }
         if let Some(update) = &self.session_resumption_update {
             let handle_text = update.new_handle.as_ref().map(Text::as_str).filter(|text| !text.is_empty());
-            handle(Event::Resumption { handle: handle_text, resumable: update.resumable });
+            let consumed = update.last_consumed_client_message_index.as_ref().and_then(Number::value);
+            handle(Event::Resumption { handle: handle_text, resumable: update.resumable, consumed });
         }
         if let Some(go_away) = &self.go_away {
             let time_left = go_away.time_left.as_ref().and_then(|text| parse_duration(text.as_str()));
@@ -304,6 +323,28 @@ struct ResumptionUpdate<'a> {
     new_handle: Option<Text<'a>>,
     #[serde(default)]
     resumable: bool,
+    #[serde(borrow)]
+    last_consumed_client_message_index: Option<Number<'a>>,
+}
+
+/// An int64 of proto3 JSON: a number or a string.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number<'a> {
+    Number(u64),
+    #[serde(borrow)]
+    Text(Text<'a>),
+    Other(serde::de::IgnoredAny),
+}
+
+impl Number<'_> {
+    fn value(&self) -> Option<u64> {
+        match self {
+            Self::Number(value) => Some(*value),
+            Self::Text(text) => text.as_str().parse().ok(),
+            Self::Other(_) => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]

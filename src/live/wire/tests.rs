@@ -42,8 +42,12 @@ fn events(message: &str) -> Vec<String> {
       r#"ToolCall(ToolCall { id: None, name: "b", args: "{}" })"#])]
 #[case(r#"{"toolCallCancellation":{"ids":["fc_3"]}}"#, &[r#"ToolCallCancelled { id: "fc_3" }"#])]
 #[case(r#"{"sessionResumptionUpdate":{"newHandle":"h2","resumable":true,"lastConsumedClientMessageIndex":"42"}}"#,
-    &[r#"Resumption { handle: Some("h2"), resumable: true }"#])]
-#[case(r#"{"sessionResumptionUpdate":{}}"#, &["Resumption { handle: None, resumable: false }"])]
+    &[r#"Resumption { handle: Some("h2"), resumable: true, consumed: Some(42) }"#])]
+#[case(r#"{"sessionResumptionUpdate":{"newHandle":"h2","resumable":true,"lastConsumedClientMessageIndex":7}}"#,
+    &[r#"Resumption { handle: Some("h2"), resumable: true, consumed: Some(7) }"#])]
+#[case(r#"{"sessionResumptionUpdate":{"newHandle":"h2","lastConsumedClientMessageIndex":-1.5}}"#,
+    &[r#"Resumption { handle: Some("h2"), resumable: false, consumed: None }"#])]
+#[case(r#"{"sessionResumptionUpdate":{}}"#, &["Resumption { handle: None, resumable: false, consumed: None }"])]
 #[case(r#"{"goAway":{"timeLeft":"49.500s"}}"#, &["GoAway { time_left: Some(49.5s) }"])]
 #[case(r#"{"goAway":{}}"#, &["GoAway { time_left: None }"])]
 #[case(r#"{"goAway":{"timeLeft":"soon"}}"#, &["GoAway { time_left: None }"])]
@@ -51,7 +55,7 @@ fn events(message: &str) -> Vec<String> {
 #[case(r#"{"voiceActivity":{"type":"ACTIVITY_START","audioOffset":"1.880s"}}"#, &["VoiceActivity(Start)"])]
 #[case(r#"{"voiceActivity":{"type":"ACTIVITY_PAUSE"}}"#, &[])]
 #[case(r#"{"error":{"code":400,"message":"no","status":"INVALID_ARGUMENT"}}"#,
-    &[r#"Closed(Reported { code: 400, message: "no" })"#])]
+    &[r#"Failed(Reported { code: 400, message: "no" })"#])]
 #[case("not json", &["Malformed(Json)"])]
 #[case("", &["Malformed(Json)"])]
 #[case("[]", &["Malformed(Json)"])]
