@@ -32,7 +32,7 @@ impl Lines {
     }
 
     /// The next whole line, without its end.
-    pub fn next(&mut self) -> Result<Option<&str>, Error> {
+    pub fn next_line(&mut self) -> Result<Option<&str>, Error> {
         let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
         let end = end.map(|at| self.searched + at);
         self.searched = end.map_or(self.buffer.len(), |end| end + 1);
@@ -60,8 +60,8 @@ impl Events {
     }
 
     /// The data of the next whole event. One without its empty line at the end of the stream was cut off.
-    pub fn next(&mut self) -> Result<Option<String>, Error> {
-        while let Some(line) = self.lines.next()? {
+    pub fn next_event(&mut self) -> Result<Option<String>, Error> {
+        while let Some(line) = self.lines.next_line()? {
             if line.is_empty() {
                 if let Some(data) = self.data.take() {
                     return Ok(Some(data));
@@ -101,7 +101,7 @@ mod tests {
         let (mut decoder, mut events) = (Events::default(), Vec::new());
         for chunk in chunks {
             decoder.push(chunk);
-            while let Some(event) = decoder.next()? {
+            while let Some(event) = decoder.next_event()? {
                 events.push(event);
             }
         }
@@ -137,7 +137,7 @@ mod tests {
         let mut lines = Lines::default();
         lines.push(b"{\"a\":1}\n\r\n x\ry \r\nrest");
         let mut all = Vec::new();
-        while let Some(line) = lines.next().unwrap() {
+        while let Some(line) = lines.next_line().unwrap() {
             all.push(line.to_owned());
         }
         assert_eq!(all, ["{\"a\":1}", "", " x\ry "]);
