@@ -64,6 +64,7 @@ impl std::fmt::Debug for Frame {
     }
 }
 
+pub mod comfort;
 pub mod g711;
 pub mod playout;
 pub mod resample;
