@@ -108,6 +108,8 @@ fn read_format(body: &[u8]) -> Result<Format, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use rstest::rstest;
 
     use super::*;
@@ -125,5 +127,22 @@ mod tests {
     #[case(b"RIFF\0\0\0\0WAVEfmt \x02\0\0\0\0\0", Error::Chunk("fmt "))]
     fn a_broken_file_is_refused_with_its_reason(#[case] file: &[u8], #[case] error: Error) {
         assert_eq!(read(file), Err(error));
+    }
+
+    #[rstest]
+    fn a_cover_clip_is_mulaw_speech_at_the_level_of_a_telephone(
+        #[files("fixtures/cover/*.wav")] path: PathBuf,
+    ) {
+        let file = std::fs::read(path).unwrap();
+        let wav = read(&file).unwrap();
+        assert_eq!(
+            (wav.rate, wav.channels, wav.samples.len()),
+            (Rate::LINE, 1, read_mulaw(&file).unwrap().len())
+        );
+        let power = wav.samples.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>()
+            / wav.samples.len() as f64;
+        let level = 10.0 * (power / 32768.0_f64.powi(2)).log10();
+        assert!((-26.0..-20.0).contains(&level), "{level}");
+        assert!((8_000..48_000).contains(&wav.samples.len()));
     }
 }
