@@ -12,6 +12,7 @@ use tracing::{error, trace};
 
 use super::Bridge;
 use super::flood::Flood;
+use super::jobs::Jobs;
 use super::registry::Registration;
 use super::upstream::{Arrival, Upstream};
 use crate::call::record::{Ending, Peer};
@@ -32,11 +33,13 @@ struct Task<'a, S, M> {
     carrier: Link<S, M>,
     codec: Codec,
     upstream: Upstream,
+    jobs: Jobs,
     decoder: wire::Decoder,
     flood: Flood,
     timer: Pin<Box<Sleep>>,
     /// How the carrier is to be told goodbye.
     goodbye: carrier::Close,
+    call_sid: String,
 }
 
 /// Runs a call to its end. A panic ends this call alone, with a record.
@@ -72,6 +75,7 @@ where
             carrier,
             codec: Codec::new(),
             upstream: Upstream::Idle,
+            jobs: Jobs::default(),
             decoder: wire::Decoder::default(),
             flood: Flood::new(now()),
             timer: Box::pin(tokio::time::sleep(NEVER)),
@@ -92,6 +96,7 @@ where
                 () = &mut self.timer => self.handle_timeout(),
                 incoming = self.carrier.next(true) => self.handle_carrier(incoming),
                 (link, arrival) = self.upstream.next(self.call.wants_live()) => self.handle_live(link, arrival),
+                (job, event) = self.jobs.next() => self.call.handle_job(job, event, now()),
                 Some(control) = registration.controls.recv() => self.call.handle_control(control, now()),
             }
         }
@@ -136,18 +141,30 @@ where
         match arrival {
             Arrival::Opened => call.handle_live(link, live::Event::Opened, now),
             Arrival::Message(message) => {
-                self.decoder.decode(&message, |event| call.handle_live(link, event, now));
+                let mut is_set_up = false;
+                self.decoder.decode(&message, |event| {
+                    is_set_up |= matches!(event, live::Event::SetupComplete { .. });
+                    call.handle_live(link, event, now);
+                });
+                if is_set_up {
+                    self.upstream.succeed();
+                }
             }
             Arrival::Ended(failure) => call.handle_live(link, live::Event::Closed(failure), now),
+            Arrival::Released => call.handle_live(link, live::Event::Released, now),
         }
     }
 
     fn execute(&mut self, output: Output) {
         match output {
             Output::Carrier(command) => self.tell_carrier(&command),
-            Output::Dial(link) => self.dial(link),
+            Output::Dial { link, endpoint } => self.dial(link, endpoint),
             Output::Live(link, live::Command::Close) => self.upstream.close(link),
-            Output::Live(link, command) => self.tell_live(link, &command),
+            Output::Live(link, live::Command::Abort) => self.upstream.abort(link),
+            Output::Live(link, command) => self.tell_live(link, command),
+            Output::Start(job, request) => self.jobs.start(job, self.bridge.offer.providers.job(request)),
+            Output::Cancel(job) => self.jobs.cancel(job),
+            Output::FollowUp(follow_up) => self.bridge.follow_ups.put(&self.call_sid, follow_up, now()),
             Output::Record(entry) => self.bridge.record(entry),
         }
     }
@@ -172,18 +189,26 @@ where
         }
     }
 
-    fn tell_live(&mut self, link: LinkId, command: &live::Command) {
+    fn tell_live(&mut self, link: LinkId, mut command: live::Command) {
         let kind = if matches!(command, live::Command::Audio(_)) { Kind::Audio } else { Kind::Control };
+        if let live::Command::Setup(setup) = &mut command
+            && let Some(endpoint) = self.upstream.endpoint(link)
+        {
+            setup.model = endpoint.dialer.model_path(&setup.model);
+        }
         let mut text = String::new();
-        wire::encode(command, &mut text);
+        wire::encode(&command, &mut text);
         if self.upstream.send(link, text, kind) {
             self.call.handle_overflow(Peer::Live);
         }
     }
 
-    fn dial(&mut self, link: LinkId) {
+    fn dial(&mut self, link: LinkId, endpoint: usize) {
         self.decoder = wire::Decoder::default();
-        self.upstream = Upstream::dial(link, Arc::clone(&self.bridge.dialer));
+        self.upstream = match self.bridge.offer.endpoints.get(endpoint) {
+            Some(endpoint) => Upstream::dial(link, Arc::clone(endpoint)),
+            None => Upstream::refuse(link),
+        };
     }
 
     /// Completes the log of a call whose machine panicked. Its sockets are closed by dropping them.

@@ -1,22 +1,39 @@
 //! The call's side towards the live service: being dialled, open, or being closed. Dropping it closes everything.
+//!
+//! One connection at a time. Its end is told once, when everything of it is released, whichever half found it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
+use super::Endpoint;
 use crate::id::LinkId;
 use crate::live::failure::Failure;
+use crate::net::circuit::Attempt;
 use crate::net::dial::ClientLink;
 use crate::net::link::{Closure, Incoming, Kind};
-use crate::provider::gemini::Dialer;
+
+/// How long a call waits in line when the endpoint is under suspicion and others try it. Its caller is covered for
+/// meanwhile, but the next rung is better than a long wait.
+const ADMIT_MAX: Duration = Duration::from_secs(1);
 
 /// At most one connection.
 pub(super) enum Upstream {
     Idle,
-    Dialling(LinkId, BoxFuture<'static, Result<ClientLink, Failure>>),
-    Open(LinkId, Box<ClientLink>),
-    Closing(BoxFuture<'static, ()>),
+    Dialling(LinkId, BoxFuture<'static, Result<Connection, Failure>>),
+    Open(LinkId, Box<Connection>),
+    /// Being closed, by us or by the service.
+    Closing(LinkId, BoxFuture<'static, Arrival>),
+}
+
+/// A connection that is up.
+pub(super) struct Connection {
+    socket: ClientLink,
+    endpoint: Arc<Endpoint>,
+    /// Not reported yet: the session is not set up.
+    attempt: Option<Attempt>,
 }
 
 /// What came from upstream.
@@ -24,27 +41,84 @@ pub(super) enum Arrival {
     Opened,
     Message(bytes::Bytes),
     Ended(Failure),
+    /// A connection that we closed is closed.
+    Released,
 }
 
 impl Upstream {
-    pub(super) fn dial(link: LinkId, dialer: Arc<Dialer>) -> Self {
-        Self::Dialling(link, async move { dialer.dial().await }.boxed())
+    /// Connects, if the process-wide circuit breaker lets it.
+    pub(super) fn dial(link: LinkId, endpoint: Arc<Endpoint>) -> Self {
+        let dialling = async move {
+            let attempt = endpoint.circuit.admit(ADMIT_MAX).await.map_err(|_| Failure::BreakerOpen)?;
+            match endpoint.dialer.dial().await {
+                Ok(socket) => Ok(Connection { socket, endpoint, attempt: Some(attempt) }),
+                Err(failure) => {
+                    attempt.fail();
+                    Err(failure)
+                }
+            }
+        };
+        Self::Dialling(link, dialling.boxed())
+    }
+
+    /// There is no such endpoint.
+    pub(super) fn refuse(link: LinkId) -> Self {
+        let failure = Failure::Unreachable { message: "no endpoint is configured".to_owned() };
+        Self::Closing(link, async move { Arrival::Ended(failure) }.boxed())
+    }
+
+    /// Where `link` is connected to, if it is.
+    pub(super) fn endpoint(&self, link: LinkId) -> Option<&Endpoint> {
+        match self {
+            Self::Open(open, connection) if *open == link => Some(&connection.endpoint),
+            Self::Idle | Self::Dialling(..) | Self::Open(..) | Self::Closing(..) => None,
+        }
     }
 
     /// Sends on `link` if it is the open one. `true` if an older audio message had to go for it.
     pub(super) fn send(&mut self, link: LinkId, text: String, kind: Kind) -> bool {
         match self {
-            Self::Open(open, socket) if *open == link => socket.send(text, kind),
-            Self::Idle | Self::Dialling(..) | Self::Open(..) | Self::Closing(_) => false,
+            Self::Open(open, connection) if *open == link => connection.socket.send(text, kind),
+            Self::Idle | Self::Dialling(..) | Self::Open(..) | Self::Closing(..) => false,
         }
     }
 
-    /// Begins to close `link` if it is the current one.
+    /// The session on the open connection is set up: the endpoint is healthy.
+    pub(super) fn succeed(&mut self) {
+        if let Self::Open(_, connection) = self
+            && let Some(attempt) = connection.attempt.take()
+        {
+            attempt.succeed();
+        }
+    }
+
+    /// Begins to close `link`, with a handshake. An attempt that is under way never was.
     pub(super) fn close(&mut self, link: LinkId) {
+        self.end(link, |connection| {
+            async move {
+                connection.socket.close(1000).await;
+                Arrival::Released
+            }
+            .boxed()
+        });
+    }
+
+    /// Drops `link`: it has failed.
+    pub(super) fn abort(&mut self, link: LinkId) {
+        self.end(link, |mut connection| {
+            connection.fail();
+            drop(connection);
+            async { Arrival::Released }.boxed()
+        });
+    }
+
+    fn end(&mut self, link: LinkId, closing: impl FnOnce(Box<Connection>) -> BoxFuture<'static, Arrival>) {
         *self = match std::mem::replace(self, Self::Idle) {
-            Self::Open(open, socket) if open == link => Self::Closing(socket.close(1000).boxed()),
-            Self::Dialling(dialling, _) if dialling == link => Self::Idle,
-            other @ (Self::Idle | Self::Dialling(..) | Self::Open(..) | Self::Closing(_)) => other,
+            Self::Open(open, connection) if open == link => Self::Closing(link, closing(connection)),
+            Self::Dialling(dialling, _) if dialling == link => {
+                Self::Closing(link, async { Arrival::Released }.boxed())
+            }
+            other @ (Self::Idle | Self::Dialling(..) | Self::Open(..) | Self::Closing(..)) => other,
         };
     }
 
@@ -53,27 +127,33 @@ impl Upstream {
         loop {
             match self {
                 Self::Idle => std::future::pending().await,
-                Self::Closing(closing) => {
-                    closing.await;
+                Self::Closing(link, closing) => {
+                    let (link, arrival) = (*link, closing.await);
                     *self = Self::Idle;
+                    return (link, arrival);
                 }
                 Self::Dialling(link, dialling) => {
                     let (link, dialled) = (*link, dialling.await);
                     return match dialled {
-                        Ok(socket) => {
-                            *self = Self::Open(link, Box::new(socket));
+                        Ok(connection) => {
+                            *self = Self::Open(link, Box::new(connection));
                             (link, Arrival::Opened)
                         }
-                        Err(failure) => self.ended(link, failure),
+                        Err(failure) => {
+                            *self = Self::Idle;
+                            (link, Arrival::Ended(failure))
+                        }
                     };
                 }
-                Self::Open(link, socket) => {
-                    let (link, incoming) = (*link, socket.next(read).await);
-                    return match incoming {
-                        Incoming::Text(data) | Incoming::Binary(data) => (link, Arrival::Message(data)),
-                        Incoming::Stalled => self.ended(link, Failure::Stalled),
-                        Incoming::Closed(closure) => self.ended(link, failure(closure)),
-                    };
+                Self::Open(link, connection) => {
+                    let link = *link;
+                    match connection.socket.next(read).await {
+                        Incoming::Text(data) | Incoming::Binary(data) => {
+                            return (link, Arrival::Message(data));
+                        }
+                        Incoming::Stalled => self.lose(link, Failure::Stalled),
+                        Incoming::Closed(closure) => self.lose(link, failure(closure)),
+                    }
                 }
             }
         }
@@ -82,15 +162,37 @@ impl Upstream {
     /// Waits until the connection is closed, a bounded time.
     pub(super) async fn closed(self) {
         match self {
-            Self::Closing(closing) => closing.await,
-            Self::Open(_, socket) => socket.close(1000).await,
+            Self::Closing(_, closing) => {
+                closing.await;
+            }
+            Self::Open(_, connection) => connection.socket.close(1000).await,
             Self::Idle | Self::Dialling(..) => {}
         }
     }
 
-    fn ended(&mut self, link: LinkId, failure: Failure) -> (LinkId, Arrival) {
-        *self = Self::Idle;
-        (link, Arrival::Ended(failure))
+    /// The service has ended the connection. A close frame is answered before the end is told, so that the service
+    /// knows that the socket is closed when the next one comes.
+    fn lose(&mut self, link: LinkId, failure: Failure) {
+        if let Self::Open(_, mut connection) = std::mem::replace(self, Self::Idle) {
+            connection.fail();
+            let closing = async move {
+                if matches!(failure, Failure::Closed { .. }) {
+                    connection.socket.finish().await;
+                }
+                Arrival::Ended(failure)
+            };
+            *self = Self::Closing(link, closing.boxed());
+        }
+    }
+}
+
+impl Connection {
+    /// It failed: before the session was set up that is an outcome, afterwards a reason to be careful.
+    fn fail(&mut self) {
+        match self.attempt.take() {
+            Some(attempt) => attempt.fail(),
+            None => self.endpoint.circuit.suspect(),
+        }
     }
 }
 

@@ -23,6 +23,9 @@ const AUDIO_MAX: usize = 25;
 /// How long a peer may take for the closing handshake.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
+/// How long a peer that has closed may take to close its transport too.
+const FINISH_MAX: Duration = Duration::from_millis(250);
+
 /// What came from the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
@@ -114,6 +117,11 @@ where
         };
         // A peer that does not answer is left: dropping the socket closes it.
         let _ = timeout(CLOSE_MAX, closing).await;
+    }
+
+    /// The peer has sent its close frame: answers it and waits a short time until the transport is closed.
+    pub async fn finish(mut self) {
+        let _ = timeout(FINISH_MAX, async { while let Some(Ok(_)) = self.socket.next().await {} }).await;
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Incoming> {
