@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt as _, StreamExt as _};
 use patchcord::audio::resample::Resampler;
 use patchcord::audio::{Rate, g711};
-use patchcord::bridge::Bridge;
+use patchcord::bridge::{Bridge, Offer};
 use patchcord::call::agent::Agent;
 use patchcord::carrier::signature::{Algorithm, sign};
 use patchcord::net::dial;
@@ -71,7 +71,7 @@ impl World {
         let store = Store::open(&folder.path().join("calls.db")).await.unwrap();
         let live = LiveConfig { endpoint: endpoint.to_owned(), ..LiveConfig::default() };
         let dialer = Dialer::new(&live, &Secret::new(key), dial::tls(authority)).unwrap();
-        let bridge = Arc::new(Bridge::new(store.handle(), dialer));
+        let bridge = Arc::new(Bridge::new(store.handle(), Offer::live(dialer)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let config = server::Config { public_url: Some(url.clone()), ..server::Config::default() };

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use patchcord::bridge::Bridge;
+use patchcord::bridge::{Bridge, Offer};
 use patchcord::call::agent::Agent;
 use patchcord::call::context::{Context, Direction};
 use patchcord::call::record::{Annotation, Ending, Entry, Record};
@@ -55,7 +55,7 @@ fn agents(with_default: bool) -> Vec<Arc<Agent>> {
 fn bridge(store: Handle) -> Arc<Bridge> {
     let config = gemini::Config { endpoint: "ws://127.0.0.1:9".to_owned(), ..gemini::Config::default() };
     let dialer = gemini::Dialer::new(&config, &Secret::new("key"), dial::tls([])).unwrap();
-    Arc::new(Bridge::new(store, dialer))
+    Arc::new(Bridge::new(store, Offer::live(dialer)))
 }
 
 impl Server {

@@ -1,6 +1,8 @@
 //! One task per call: owns both sockets, carries events into the machine and outputs out.
 
 mod flood;
+mod follow_ups;
+mod jobs;
 mod observe;
 mod registry;
 mod task;
@@ -12,24 +14,76 @@ use std::time::Instant;
 
 use futures_util::{Sink, Stream};
 
+use self::follow_ups::FollowUps;
 use self::registry::Registry;
 use crate::call::record::{Annotation, Entry};
+use crate::call::services::{self, Services};
 use crate::call::{Admission, Call};
+use crate::carrier::FollowUp;
+use crate::live::session;
+use crate::net::circuit::Circuit;
 use crate::net::link::{Link, Message};
+use crate::provider::Providers;
 use crate::provider::gemini::Dialer;
 use crate::store;
+
+/// What the process can offer its calls.
+#[derive(Debug)]
+pub struct Offer {
+    endpoints: Vec<Arc<Endpoint>>,
+    providers: Providers,
+    services: Arc<Services>,
+}
+
+/// An endpoint of the live service, with what is known of its health.
+#[derive(Debug)]
+struct Endpoint {
+    dialer: Dialer,
+    circuit: Arc<Circuit>,
+}
 
 /// What the calls of a process share.
 #[derive(Debug)]
 pub struct Bridge {
     store: store::Handle,
-    dialer: Arc<Dialer>,
+    offer: Offer,
     registry: Arc<Registry>,
+    follow_ups: FollowUps,
+}
+
+impl Offer {
+    /// Live endpoints in the order in which they are tried, and the providers of the fallback. `live` has the
+    /// patience with the endpoints.
+    pub fn new(live: session::Config, dialers: Vec<Dialer>, providers: Providers) -> Self {
+        let place = |dialer: &Dialer| services::Endpoint {
+            name: dialer.name().to_owned(),
+            model: dialer.model().map(str::to_owned),
+            is_transparent: dialer.is_transparent(),
+        };
+        let services = Services {
+            live: session::Config { endpoints: dialers.len(), ..live },
+            endpoints: dialers.iter().map(place).collect(),
+            has_fallback: providers.is_complete(),
+        };
+        let endpoint = |dialer| Arc::new(Endpoint { dialer, circuit: Circuit::new() });
+        let endpoints = dialers.into_iter().map(endpoint).collect();
+        Self { endpoints, providers, services: Arc::new(services) }
+    }
+
+    /// One live endpoint and no fallback.
+    pub fn live(dialer: Dialer) -> Self {
+        Self::new(session::Config::default(), vec![dialer], Providers::default())
+    }
 }
 
 impl Bridge {
-    pub fn new(store: store::Handle, dialer: Dialer) -> Self {
-        Self { store, dialer: Arc::new(dialer), registry: Registry::new() }
+    pub fn new(store: store::Handle, offer: Offer) -> Self {
+        Self { store, offer, registry: Registry::new(), follow_ups: FollowUps::default() }
+    }
+
+    /// What becomes of a caller whose stream is over.
+    pub fn follow_up(&self, call_sid: &str) -> FollowUp {
+        self.follow_ups.of(call_sid)
     }
 
     /// Appends to the call log and writes the log line. Never waits.
@@ -66,7 +120,8 @@ impl Bridge {
         E: Display,
     {
         let call_sid = admission.context.call_sid.clone();
-        let call = Call::answer(admission, tokio::time::Instant::now().into_std());
+        let services = Arc::clone(&self.offer.services);
+        let call = Call::answer(admission, services, tokio::time::Instant::now().into_std());
         let registration = self.registry.enter(call_sid, call.id());
         task::run(self, call, Link::new(socket), registration).await;
     }
@@ -129,7 +184,7 @@ mod tests {
     async fn a_panic_ends_its_call_alone_with_a_complete_log() {
         let (store, mut log) = Handle::pair(64);
         let dialer = Dialer::new(&gemini::Config::default(), &Secret::new("key"), dial::tls([])).unwrap();
-        let bridge = Bridge::new(store, dialer);
+        let bridge = Bridge::new(store, Offer::live(dialer));
         let (now, wall) = (Instant::now(), OffsetDateTime::UNIX_EPOCH);
         let mut ledger = Ledger::new(CallId::new(1), WallClock::new(now, wall));
         let context = Context::unknown(wall);

@@ -1,8 +1,9 @@
 //! The call log as log lines: one per record that an operator watches, personal data masked.
 
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::call::record::{Entry, Event, Record};
+use crate::live::failure::Verdict;
 use crate::secret::Masked;
 
 /// Writes a log line for a record. Called once per record; there are none per frame.
@@ -21,8 +22,20 @@ pub(super) fn observe(entry: &Entry) {
             latency_ms = turn.latency_ms,
             "turn"
         ),
-        Record::Event(Event::LiveLost { link, cause }) => {
-            warn!(%call, %link, cause = cause.code(), "live session lost: {cause}");
+        Record::Event(Event::LiveLost { link, endpoint, cause, verdict: Verdict::Fatal, .. }) => {
+            error!(%call, %link, endpoint, cause = cause.code(), "the live service refuses, look at its configuration: {cause}");
+        }
+        Record::Event(Event::LiveLost { link, endpoint, cause, verdict, next }) => {
+            warn!(%call, %link, endpoint, cause = cause.code(), verdict = verdict.code(), next, "live session lost: {cause}");
+        }
+        Record::Event(Event::Rung { rung, cause: Some(cause) }) => {
+            warn!(%call, rung = rung.code(), "somebody else answers: {cause}");
+        }
+        Record::Event(Event::ProviderSkipped { job, provider, failure }) => {
+            warn!(%call, job = job.code(), provider, failure = failure.code(), "provider skipped: {failure}");
+        }
+        Record::Event(Event::JobFailed { job, failure }) => {
+            warn!(%call, job = job.code(), failure = failure.code(), "no provider could do it: {failure}");
         }
         Record::Event(Event::Fault { peer, fault, count }) => {
             warn!(%call, ?peer, fault, count, "input that could not be used");

@@ -82,6 +82,12 @@ impl Registry {
     }
 }
 
+impl Registration {
+    pub(super) fn call_sid(&self) -> &str {
+        &self.call_sid
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
         let mut calls = self.registry.lock();

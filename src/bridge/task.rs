@@ -54,7 +54,7 @@ pub(super) async fn run<S, M, E>(
     E: Display,
 {
     trace!(call = %call.id(), pipeline = call.pipeline(), "call pipeline");
-    let mut task = Task::new(bridge, call, carrier);
+    let mut task = Task::new(bridge, call, carrier, registration.call_sid().to_owned());
     if AssertUnwindSafe(task.drive(&mut registration)).catch_unwind().await.is_err() {
         error!(call = %task.call.id(), "a panic ended the call: this is a defect");
         task.abort();
@@ -68,7 +68,7 @@ where
     M: Message,
     E: Display,
 {
-    fn new(bridge: &'a Bridge, call: Call, carrier: Link<S, M>) -> Self {
+    fn new(bridge: &'a Bridge, call: Call, carrier: Link<S, M>, call_sid: String) -> Self {
         Self {
             bridge,
             call,
@@ -80,6 +80,7 @@ where
             flood: Flood::new(now()),
             timer: Box::pin(tokio::time::sleep(NEVER)),
             goodbye: carrier::Close::Normal,
+            call_sid,
         }
     }
 

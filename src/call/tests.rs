@@ -7,20 +7,27 @@ use ::time::OffsetDateTime;
 use rstest::rstest;
 
 use super::record::{Entry, Turn};
+use super::services::Endpoint;
 use super::*;
 use crate::audio::resample::Resampler;
 use crate::audio::{Frame, Rate};
 use crate::carrier::{Close, Command, Malformed, Media};
 use crate::dialogue::Speaker;
+use crate::id::LinkId;
+use crate::live::failure::Failure;
 use crate::time::WallClock;
 
 mod invariants;
+mod recovery;
 
+/// The first connection of a call.
 const LINK: LinkId = LinkId(1);
 
 /// A call, its clock, and everything that came out of it.
 struct World {
     call: Call,
+    /// The newest connection that was dialled.
+    link: LinkId,
     start: Instant,
     now: Instant,
     chunk: u64,
@@ -33,6 +40,10 @@ impl World {
     }
 
     fn with_agent(agent: Agent) -> Self {
+        Self::with(agent, Services { endpoints: vec![Endpoint::default()], ..Services::default() })
+    }
+
+    fn with(agent: Agent, services: Services) -> Self {
         let start = Instant::now();
         let mut context = Context::unknown(OffsetDateTime::UNIX_EPOCH);
         context.call_sid = "CA1".into();
@@ -40,8 +51,9 @@ impl World {
         context.prompt.clone_from(&agent.prompt);
         let mut ledger = Ledger::new(CallId::new(7), WallClock::new(start, OffsetDateTime::UNIX_EPOCH));
         ledger.entry(Record::Opened(Box::new(context.clone())), start);
-        let call = Call::answer(Admission { context, agent: Arc::new(agent), ledger }, start);
-        Self { call, start, now: start, chunk: 0, outputs: Vec::new() }
+        let admission = Admission { context, agent: Arc::new(agent), ledger };
+        let call = Call::answer(admission, Arc::new(services), start);
+        Self { call, link: LINK, start, now: start, chunk: 0, outputs: Vec::new() }
     }
 
     /// The stream has begun.
@@ -71,7 +83,7 @@ impl World {
     }
 
     fn live(&mut self, event: live::Event<'_>) {
-        self.call.handle_live(LINK, event, self.now);
+        self.call.handle_live(self.link, event, self.now);
         self.collect();
     }
 
@@ -101,6 +113,9 @@ impl World {
     fn collect(&mut self) {
         let ms = millis(self.now - self.start);
         while let Some(output) = self.call.poll_output() {
+            if let Output::Dial { link, .. } = &output {
+                self.link = *link;
+            }
             self.outputs.push((ms, output));
         }
     }
@@ -110,10 +125,7 @@ impl World {
     }
 
     fn records(&self) -> Vec<&Entry> {
-        let record = |(_, output): &'_ (u64, Output)| match output {
-            Output::Record(_) => true,
-            Output::Carrier(_) | Output::Dial(_) | Output::Live(..) => false,
-        };
+        let record = |(_, output): &'_ (u64, Output)| matches!(output, Output::Record(_));
         self.outputs
             .iter()
             .filter(|output| record(output))
@@ -147,7 +159,7 @@ impl World {
     fn frames(&self) -> impl Iterator<Item = (u64, &Frame)> {
         self.outputs.iter().filter_map(|(ms, output)| match output {
             Output::Carrier(Command::Media(frame)) => Some((*ms, frame)),
-            Output::Carrier(_) | Output::Dial(_) | Output::Live(..) | Output::Record(_) => None,
+            _ => None,
         })
     }
 
@@ -207,7 +219,7 @@ fn a_stream_that_starts_is_answered_and_the_model_is_dialled() {
             other => format!("{other:?}"),
         })
         .collect();
-    assert_eq!(kinds, [r#"MZ1 [("agent", "default")]"#, "live_dialled", "Dial(LinkId(1))"]);
+    assert_eq!(kinds, [r#"MZ1 [("agent", "default")]"#, "live_dialled", "Dial { link: LinkId(1), endpoint: 0 }"]);
 }
 
 #[test]
@@ -228,7 +240,13 @@ fn the_model_greets_first_if_the_agent_says_so() {
     world.take();
     world.live(live::Event::SetupComplete { session_id: Some("s") });
     assert_eq!(world.told_live(), [&live::Command::Text("Greet.".into())]);
-    let ready = Event::LiveReady { link: LINK, setup_ms: 20, session_id: Some("s".into()) };
+    let ready = Event::LiveReady {
+        link: LINK,
+        plan: "fresh",
+        setup_ms: 20,
+        gap_ms: None,
+        session_id: Some("s".into()),
+    };
     assert_eq!(world.events(), [ready, Event::AudioHeld { held_ms: 20 }]);
 }
 
@@ -243,12 +261,6 @@ fn the_model_greets_first_if_the_agent_says_so() {
 #[case::another_format(
     |w: &mut World| w.start_stream(Start { format: MediaFormat { encoding: "audio/x-l16".into(), sample_rate: 16000, channels: 1 }, ..start() }),
     "format_unsupported", Close::Policy)]
-#[case::dial_fails(|w: &mut World| { w.start_stream(start()); w.live(live::Event::Closed(Failure::Unreachable { message: "dns".into() })) }, "live_unavailable", Close::Normal)]
-#[case::dial_is_refused(|w: &mut World| { w.start_stream(start()); w.live(live::Event::Closed(Failure::Refused { status: 503 })) }, "live_unavailable", Close::Normal)]
-#[case::dial_takes_too_long(|w: &mut World| { w.start_stream(start()); w.pass(10_000) }, "live_unavailable", Close::Normal)]
-#[case::setup_is_refused(|w: &mut World| { w.start_stream(start()); w.live(live::Event::Opened); w.live(closed(1007)) }, "live_unavailable", Close::Normal)]
-#[case::setup_is_never_confirmed(|w: &mut World| { w.start_stream(start()); w.live(live::Event::Opened); w.pass(10_000) }, "live_unavailable", Close::Normal)]
-#[case::lost_before_the_first_frame(|w: &mut World| { w.start_stream(start()); w.live(live::Event::Opened); w.live(live::Event::SetupComplete { session_id: None }); w.live(closed(1011)) }, "live_lost", Close::Normal)]
 #[case::hang_up_while_dialling(|w: &mut World| { w.start_stream(start()); w.carrier(carrier::Event::Stop) }, "caller_hung_up", Close::Normal)]
 #[case::no_media_at_all(|w: &mut World| { w.start_stream(start()); w.live(live::Event::Opened); w.live(live::Event::SetupComplete { session_id: None }); w.pass(30_000) }, "carrier_silent", Close::Normal)]
 #[case::shutdown_before_start(|w: &mut World| { let deadline = w.now; w.call.handle_control(Control::Drain { deadline }, w.now); w.collect() }, "drained", Close::GoingAway)]
@@ -269,7 +281,7 @@ fn every_failure_of_the_set_up_leaves_a_complete_log(
     assert_eq!(ended.iter().filter(|is_end| **is_end).count(), 1);
     assert_eq!(ended.last(), Some(&true));
     assert_eq!(world.told_carrier(), [&Command::Close(close)]);
-    let dialled = world.outputs.iter().any(|(_, output)| matches!(output, Output::Dial(_)));
+    let dialled = world.outputs.iter().any(|(_, output)| matches!(output, Output::Dial { .. }));
     assert_eq!(world.told_live().last() == Some(&&live::Command::Close), dialled, "dialled means closed");
 }
 
@@ -393,34 +405,6 @@ fn an_interrupted_turn_that_is_never_completed_is_given_up_after_two_and_a_half_
     world.pass(1);
     world.speech(100);
     assert!(world.frames().count() > 0);
-}
-
-#[test]
-fn a_lost_session_lets_the_agent_finish_its_words_and_ends_the_call_with_its_reason() {
-    let mut world = World::ready();
-    world.live(live::Event::OutputTranscription("One moment."));
-    world.speech(1000);
-    world.take();
-    world.live(closed(1011));
-    assert_eq!(world.call.ending(), None);
-    world.pass(990);
-    assert_eq!(world.call.ending(), None, "still talking");
-    world.pass(30);
-    let cause = Failure::Closed { code: 1011, reason: "x".into() };
-    assert_eq!(world.call.ending(), Some(&Ending::LiveLost { cause: cause.clone() }));
-    assert_eq!(world.turns()[0].text, "One moment.");
-    assert!(!world.turns()[0].interrupted);
-    assert_eq!(world.events()[0], Event::LiveLost { link: LINK, cause });
-    assert_eq!(world.told_carrier().last(), Some(&&Command::Close(Close::Normal)));
-}
-
-#[test]
-fn a_caller_who_hangs_up_after_the_session_was_lost_does_not_change_the_reason() {
-    let mut world = World::ready();
-    world.speech(5000);
-    world.live(closed(1011));
-    world.carrier(carrier::Event::Stop);
-    assert_eq!(world.call.ending().map(Ending::code), Some("live_lost"));
 }
 
 #[test]
@@ -564,6 +548,8 @@ fn the_account_of_the_audio_adds_up() {
         downlink_played_ms: 500,
         downlink_cleared_ms: 1505,
         downlink_dropped_ms: 300,
+        cover_ms: 0,
+        dead_air_max_ms: 0,
     };
     assert_eq!(*totals, expected);
 }

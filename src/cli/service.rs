@@ -8,8 +8,10 @@ use anyhow::Context as _;
 use rustls::ClientConfig;
 use tokio::net::TcpListener;
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Offer};
 use crate::config::Config;
+use crate::live::session;
+use crate::provider::Providers;
 use crate::provider::gemini::{self, Dialer};
 use crate::secret::Secret;
 use crate::server::{self, State};
@@ -39,8 +41,8 @@ impl Service {
             vertex: secrets.vertex_api_key.clone().unwrap_or_default(),
         };
         let dialers: Vec<Dialer> = gemini::dialers(&config.live, &keys, &tls)?;
-        let first = dialers.into_iter().next().context("no live endpoint is configured")?;
-        let bridge = Arc::new(Bridge::new(store, first));
+        let offer = Offer::new(session::Config::default(), dialers, Providers::default());
+        let bridge = Arc::new(Bridge::new(store, offer));
         let tokens: Vec<Secret> = [&secrets.twilio_auth_token, &secrets.twilio_auth_token_secondary]
             .into_iter()
             .flatten()

@@ -76,7 +76,7 @@ impl Failure {
         let verdicts = if is_set_up { row.after } else { row.before };
         match verdicts[repeats.min(verdicts.len() - 1)] {
             // A setup that is refused with a handle in it may be refused for the handle.
-            Verdict::Fatal if !is_set_up && has_handle && row.blames_setup => Verdict::Fresh,
+            Fatal if !is_set_up && has_handle && row.blames_setup => Fresh,
             verdict => verdict,
         }
     }

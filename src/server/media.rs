@@ -111,7 +111,7 @@ mod tests {
             ledger: Ledger::new(CallId::new(1), WallClock::new(std::time::Instant::now(), wall)),
         });
         let dialer = Dialer::new(&gemini::Config::default(), &Secret::new("key"), dial::tls([])).unwrap();
-        let bridge = Arc::new(Bridge::new(store, dialer));
+        let bridge = Arc::new(Bridge::new(store, crate::bridge::Offer::live(dialer)));
         (Pending { admission: Some(admission), bridge }, log)
     }
 

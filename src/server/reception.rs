@@ -118,7 +118,7 @@ mod tests {
 
     use super::super::{Config, tokens};
     use super::*;
-    use crate::bridge::Bridge;
+    use crate::bridge::{Bridge, Offer};
     use crate::call::agent::Agent;
     use crate::call::record::Entry;
     use crate::net::dial;
@@ -134,7 +134,7 @@ mod tests {
         let (store, log) = Handle::pair(32_768);
         let config = Config { public_url: Some("https://voice.example.com".to_owned()), ..Config::default() };
         let agents = vec![Arc::new(agent)];
-        let bridge = Arc::new(Bridge::new(store, dialer()));
+        let bridge = Arc::new(Bridge::new(store, Offer::live(dialer())));
         (Arc::new(State::new(&config, vec![Secret::new("12345")], agents, bridge).unwrap()), log)
     }
 

@@ -37,9 +37,13 @@ pub(super) async fn voice(
     reception::receive(&state, &VoiceRequest::new(&pairs), Instant::now().into_std()).map(xml)
 }
 
-/// The stream of a call ended, with the call still up: the agent is done with it.
-pub(super) async fn resume(_: Form) -> impl IntoResponse {
-    xml(answer::document(&[answer::Verb::Hangup]))
+/// The stream of a call ended, with the call still up: the agent is done with it, or could not go on.
+pub(super) async fn resume(
+    extract::State(state): extract::State<Arc<State>>,
+    Form(pairs): Form,
+) -> impl IntoResponse {
+    let call_sid = VoiceRequest::new(&pairs).call_sid.unwrap_or_default();
+    xml(answer::document(&state.bridge.follow_up(&call_sid).verbs()))
 }
 
 /// Something happened to a call or a stream, in the carrier's eyes. Kept, and never acted upon.

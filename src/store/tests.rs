@@ -11,10 +11,11 @@ use tempfile::TempDir;
 use super::query::{CallDetail, Query};
 use super::*;
 use crate::call::context::{Context, Direction};
-use crate::call::record::{AudioTotals, Ending, Event, Ledger, Record, Turn};
+use crate::call::record::{AudioTotals, Cause, Ending, Event, Ledger, Record, Turn};
+use crate::carrier::FollowUp;
 use crate::dialogue::Speaker;
 use crate::id::{CallId, LinkId};
-use crate::live::failure::Failure;
+use crate::live::failure::{Failure, Verdict};
 use crate::time::WallClock;
 
 const START: OffsetDateTime = datetime!(2026-11-21 09:00:00 UTC);
@@ -87,6 +88,10 @@ fn answered() -> Record {
     Record::Answered { stream_sid: "MZ1".to_owned(), parameters: vec![("room".to_owned(), "7".to_owned())] }
 }
 
+fn all_failed(cause: Failure) -> Ending {
+    Ending::AllFailed { cause: Cause::Live { cause }, follow_up: FollowUp::HangUp }
+}
+
 fn turn(speaker: Speaker, text: &str) -> Record {
     Record::Turn(Turn {
         speaker,
@@ -104,13 +109,19 @@ fn story(scene: &Scene) -> Vec<Entry> {
     [
         (0, opened()),
         (500, answered()),
-        (510, Record::Event(Event::LiveReady { link: LinkId(0), setup_ms: 210, session_id: None })),
+        (510, Record::Event(Event::LiveReady {
+                link: LinkId(0),
+                plan: "fresh",
+                setup_ms: 210,
+                gap_ms: None,
+                session_id: None,
+            })),
         (2750, turn(Speaker::Caller, "Hello?")),
         (4000, turn(Speaker::Agent, "Good morning, you have")),
         (61_400, Record::Event(Event::AudioTotals(totals))),
         (
             61_500,
-            Record::Ended(Ending::LiveLost { cause: Failure::Closed { code: 1011, reason: "busy".into() } }),
+            Record::Ended(all_failed(Failure::Closed { code: 1011, reason: "busy".into() })),
         ),
     ]
     .map(|(at, record)| scene.entry(&mut ledger, at, record))
@@ -137,11 +148,14 @@ async fn a_whole_call_comes_out_as_it_went_in() {
             "call_id": "00000000-0000-0000-0000-000000000001", "call_sid": SID, "direction": "inbound",
             "from": "+14155550123", "to": "+14155550199", "agent": "reception",
             "started_at": "2026-11-21T09:00:00.000Z", "answered_at": "2026-11-21T09:00:00.500Z",
-            "ended_at": "2026-11-21T09:01:01.500Z", "duration_ms": 61_000, "ending": "live_lost", "turn_count": 2,
+            "ended_at": "2026-11-21T09:01:01.500Z", "duration_ms": 61_000, "ending": "all_failed", "turn_count": 2,
             "carrier": "twilio", "account_sid": "AC1", "business_id": "acme", "prompt": "Be brief.\nBe kind.",
             "parameters": {"tier": "gold", "room": "7"}, "stream_sid": "MZ1",
-            "ending_detail": {"cause": {"failure": "closed", "code": 1011, "reason": "busy"}},
-            "ending_text": "the live session was lost: the live service closed the connection (1011): busy",
+            "ending_detail": {
+                "cause": {"of": "live", "cause": {"failure": "closed", "code": 1011, "reason": "busy"}},
+                "follow_up": {"kind": "hang_up"},
+            },
+            "ending_text": "nobody could answer any more: the live service closed the connection (1011): busy",
             "turns": [
                 {"sequence": 3, "speaker": "caller", "text": "Hello?", "interrupted": false, "latency_ms": null,
                  "started_at": "2026-11-21T09:00:01.500Z", "ended_at": "2026-11-21T09:00:02.750Z"},
@@ -180,7 +194,7 @@ async fn a_call_whose_first_entry_was_lost_keeps_the_others() {
     let call = scene.round_trip(&[first]).await;
     assert_eq!((call.call.call_sid.as_str(), call.call.started_at), (SID, Stamp(START)));
     assert_eq!(call.circumstances.parameters, json!({"tier": "gold", "room": "7"}));
-    assert_eq!(call.call.ending.as_deref(), Some("live_lost"));
+    assert_eq!(call.call.ending.as_deref(), Some("all_failed"));
 }
 
 #[rstest]
@@ -211,8 +225,14 @@ async fn hostile_text_survives_everywhere(#[case] text: &str) {
         Record::Opened(Box::new(context)),
         Record::Answered { stream_sid: hostile(), parameters: vec![(hostile(), hostile())] },
         turn(Speaker::Caller, text),
-        Record::Event(Event::LiveLost { link: LinkId(0), cause: failure.clone() }),
-        Record::Ended(Ending::LiveLost { cause: failure }),
+        Record::Event(Event::LiveLost {
+            link: LinkId(0),
+            endpoint: "live".into(),
+            cause: failure.clone(),
+            verdict: Verdict::Resume,
+            next: None,
+        }),
+        Record::Ended(all_failed(failure)),
     ]
     .map(|record| scene.entry(&mut ledger, 0, record));
     let store = scene.store().await;

@@ -104,6 +104,8 @@ fn a_full_setup_says_everything_the_agent_wants() {
             no_interruption: true,
         },
         handle: Some("h-1".into()),
+        is_transparent: false,
+        history: None,
     };
     let text = "You answer \"the\" phone.\n\nSpeak en-GB unless the caller asks for another language.";
     assert_eq!(
@@ -143,6 +145,8 @@ fn only_a_half_cascade_model_gets_a_language_code() {
         temperature: None,
         vad: Vad::default(),
         handle: None,
+        is_transparent: false,
+        history: None,
     };
     let message = encoded(&Command::Setup(Box::new(setup)));
     assert_eq!(message["setup"]["generationConfig"]["speechConfig"]["languageCode"], "de-DE");
@@ -161,6 +165,8 @@ fn the_path_of_a_model_stays_as_it_is() {
         temperature: None,
         vad: Vad::default(),
         handle: None,
+        is_transparent: false,
+        history: None,
     };
     let message = encoded(&Command::Setup(Box::new(setup)));
     assert_eq!(message["setup"]["model"], model);

@@ -21,7 +21,6 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 pub use self::developer::Developer;
 use self::tokens::Tokens;
 pub use self::vertex::Vertex;
-use crate::live::Setup;
 use crate::live::failure::Failure;
 use crate::net::dial::{self, ClientLink};
 use crate::secret::Secret;
@@ -166,15 +165,14 @@ impl Dialer {
         &self.route.name
     }
 
-    /// The resource path of a model, or of the one that the endpoint has instead of it.
+    /// The resource path of a model here.
     pub fn model_path(&self, model: &str) -> String {
-        let Route { models, model: instead, .. } = &self.route;
-        format!("{models}{}", instead.as_deref().unwrap_or(model))
+        format!("{}{model}", self.route.models)
     }
 
-    /// The setup as it is sent to this endpoint: the model is a path.
-    pub fn address(&self, setup: Setup) -> Setup {
-        Setup { model: self.model_path(&setup.model), ..setup }
+    /// The model of every session here, whatever the agent has.
+    pub fn model(&self) -> Option<&str> {
+        self.route.model.as_deref()
     }
 
     /// Whether sessions can be resumed transparently, with messages counted and sent again.
