@@ -213,7 +213,8 @@ impl Ear {
         let (from, to) = (index(open.from) as usize, index(end.max(open.from)) as usize);
         let samples = self.tape.drain(..to).skip(from).collect();
         let ago = |position| at.checked_sub(duration(self.position.saturating_sub(position))).unwrap_or(at);
-        let started = self.last_ended.map_or(ago(open.started), |last| last.max(ago(open.started)));
+        let started = ago(open.started);
+        let started = self.last_ended.map_or(started, |last| last.max(started));
         let ended = started.max(ago(open.ended));
         self.last_ended = Some(ended);
         let is_kept = open.weight == Weight::Kept;

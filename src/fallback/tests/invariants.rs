@@ -15,8 +15,10 @@ enum Step {
     Batch(usize),
     Keys,
     First,
-    /// An event of one of the newest jobs.
+    /// Whatever event of one of the newest jobs.
     Job(u32, Event),
+    /// The newest job of this kind does what it should, and ends if so.
+    Works(Kind, bool),
     Close,
 }
 
@@ -27,7 +29,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Text("A very long text that does not end. ".repeat(150))),
         4 => (0_usize..40_000).prop_map(|len| Event::Audio(vec![1; len])),
         1 => Just(Event::Audio(vec![1; 1_000_000])),
-        4 => Just(Event::Done),
+        2 => Just(Event::Done),
         1 => Just(Event::Failed(Failure::Stalled)),
         1 => Just(Event::Started { provider: Arc::from("p") }),
         1 => Just(Event::Skipped { provider: Arc::from("p"), failure: Failure::BreakerOpen }),
@@ -38,14 +40,16 @@ fn event() -> impl Strategy<Value = Event> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0_u64..800).prop_map(Step::Says),
-        1 => (0_u64..40_000).prop_map(Step::Says),
+        1 => (0_u64..35_000).prop_map(Step::Says),
         8 => (0_u64..1500).prop_map(Step::Silence),
         3 => (0_u64..3000).prop_map(Step::Pass),
         1 => (0_u64..30_000).prop_map(Step::Pass),
         1 => (0_usize..80_000).prop_map(Step::Batch),
         1 => Just(Step::Keys),
         2 => Just(Step::First),
-        30 => (0_u32..4, event()).prop_map(|(ago, event)| Step::Job(ago, event)),
+        24 => (prop::sample::select(vec![Kind::Transcribe, Kind::Think, Kind::Speak]), prop::bool::weighted(0.7))
+            .prop_map(|(kind, ends)| Step::Works(kind, ends)),
+        8 => (0_u32..4, event()).prop_map(|(ago, event)| Step::Job(ago, event)),
     ]
 }
 
@@ -61,17 +65,43 @@ fn apply(world: &mut World, step: Step) {
         }
         Step::Keys => world.session.handle_text("5#", world.now),
         Step::First => world.session.speak_first("Greet.", world.now),
-        Step::Job(ago, event) => {
-            let job = JobId(world.session.next_job().0.saturating_sub(1 + ago));
-            world.session.handle_job(job, event, world.now);
+        Step::Job(..) | Step::Works(..) => {
+            for (id, event) in job_events(world, &step) {
+                world.job(id, event);
+            }
         }
         Step::Close => world.session.close(),
     }
     world.collect();
 }
 
+/// What a step tells of jobs.
+fn job_events(world: &World, step: &Step) -> Vec<(u32, Event)> {
+    let (kind, ends) = match step {
+        Step::Job(ago, event) => {
+            return vec![(world.session.next_job().0.saturating_sub(1 + ago), event.clone())];
+        }
+        Step::Works(kind, ends) => (*kind, *ends),
+        _ => return Vec::new(),
+    };
+    let newest = world.outputs.iter().rev().find_map(|output| match output {
+        Output::Start(JobId(id), request) if request.kind() == kind => Some(*id),
+        _ => None,
+    });
+    let event = match kind {
+        Kind::Transcribe => Event::Text("Where is it?".into()),
+        Kind::Think => Event::Text("It is here on my table. It is large and green. I see it".into()),
+        Kind::Speak => Event::Audio(vec![1; 30_000]),
+    };
+    let events = [Some(event), ends.then_some(Event::Done)];
+    newest
+        .into_iter()
+        .flat_map(|id| events.clone().into_iter().flatten().map(move |event| (id, event)))
+        .collect()
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
     fn jobs_end_once_and_replies_are_in_order(
@@ -81,9 +111,9 @@ proptest! {
         let mut world = World::with(Config { is_interruptible, ..Config::default() });
         let mut ended = Vec::new();
         for step in steps {
-            if let Step::Job(ago, Event::Done | Event::Failed(_)) = &step {
-                ended.push((world.outputs.len(), world.session.next_job().0.saturating_sub(1 + ago)));
-            }
+            let ends = |(_, event): &(u32, Event)| matches!(event, Event::Done | Event::Failed(_));
+            let ids = job_events(&world, &step).into_iter().filter(ends).map(|(id, _)| id);
+            ended.extend(ids.map(|id| (world.outputs.len(), id)));
             apply(&mut world, step);
         }
         let is_failed = world.session.state() == State::Closed;
@@ -92,7 +122,6 @@ proptest! {
 
         jobs_run_one_of_a_kind_and_end_once(&world, &ended)?;
         replies_are_in_order(&world)?;
-        if let Ok(f)=std::env::var("STAT") { use std::io::Write; let mut f=std::fs::OpenOptions::new().append(true).create(true).open(f).unwrap(); for o in &world.outputs { let t = world.print(o); writeln!(f, "{}", t.split([' ', ':']).next().unwrap()).unwrap(); } }
         let failed = world.outputs.iter().filter(|output| matches!(output, Output::Failed { .. })).count();
         prop_assert_eq!(failed, usize::from(is_failed));
         prop_assert_eq!(world.session.poll_timeout(), None);
