@@ -19,7 +19,7 @@
 //! | 0 | [`id`] [`time`] [`secret`] [`breaker`] [`dialogue`] |
 //! | 1 | [`audio`] |
 //! | 2 | [`carrier`] [`live`] [`job`], three vocabularies that do not know each other |
-//! | 3 | [`fallback`] |
+//! | 3 | [`fallback`], the agent without a live model |
 //! | 4 | [`call`], the only place where carrier and model meet |
 //! | – | the pure line: above it no tokio, no clock, no environment, no randomness |
 //! | 5 | [`net`] |
