@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use patchcord::sim::gemini::{
-    Behaviour, Config, Frames, Observation, Scenario, Server, SetupReply, Sighting, Tls,
+    Behaviour, Closing, Config, Frames, Observation, Scenario, Server, SetupReply, Sighting, Tls,
 };
 use rstest::rstest;
 use rustls_pki_types::pem::PemObject as _;
@@ -179,7 +179,7 @@ async fn the_probe_answers_between_the_message_and_the_next() {
         if observation == Observation::AnswerStarted {
             assert!((before..after).contains(&at));
         }
-        let is_last = observation == Observation::Closed;
+        let is_last = matches!(observation, Observation::Closed(_));
         seen.push(observation);
         if is_last {
             break;
@@ -191,10 +191,12 @@ async fn the_probe_answers_between_the_message_and_the_next() {
         Observation::GenerationComplete,
         Observation::TurnComplete,
         Observation::AudioReceived { samples: 120 * 16 },
-        Observation::Closed,
+        Observation::Closed(Closing::ByClient { code: 1005, reason: String::new() }),
     ];
     assert_eq!(seen[0], Observation::Connected);
-    assert_eq!(seen[2..], expected);
+    assert_eq!(seen[2..4], [Observation::SetupComplete, seen[3].clone()]);
+    assert!(matches!(seen[3], Observation::HandleIssued(_)));
+    assert_eq!(seen[4..], expected);
 }
 
 #[tokio::test]
