@@ -164,7 +164,9 @@ impl fmt::Display for Observation {
             Self::FaultFired(fault) => write!(f, "fault: {fault}"),
             Self::ClientMessageRejected(reason) => write!(f, "client message rejected: {reason}"),
             Self::AudioReceived { samples } => write!(f, "audio received: {samples} samples"),
-            Self::AudioChunk { at_ms, samples } => write!(f, "audio at {at_ms} ms: {} samples", samples.len()),
+            Self::AudioChunk { at_ms, samples } => {
+                write!(f, "audio at {at_ms} ms: {} samples", samples.len())
+            }
             Self::Closed(closing) => write!(f, "closed {closing}"),
         }
     }

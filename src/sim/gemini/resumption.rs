@@ -76,9 +76,8 @@ impl Resumption {
             Asked::Yes | Asked::Transparently => false,
         };
         match (occasion, self.personality) {
-            (Occasion::SetupComplete, Personality::Live38) | (Occasion::ToolAnswered, Personality::Flash31) => {
-                Due::Handle
-            }
+            (Occasion::SetupComplete, Personality::Live38)
+            | (Occasion::ToolAnswered, Personality::Flash31) => Due::Handle,
             _ if is_unasked => Due::Nothing,
             (Occasion::SetupComplete | Occasion::TurnComplete, _)
             | (Occasion::ToolCalled, Personality::Live38) => Due::Handle,

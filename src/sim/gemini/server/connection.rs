@@ -156,7 +156,8 @@ impl<S: Stream, W: Fn(Observation) + Unpin> Connection<S, W> {
             return Err(Error::ConnectionClosed);
         }
         self.closing.get_or_insert_with(|| Closing::ByServer { code, reason: reason.clone() });
-        let frame = (code != Close::WITHOUT_CODE).then(|| CloseFrame { code: code.into(), reason: reason.into() });
+        let frame =
+            (code != Close::WITHOUT_CODE).then(|| CloseFrame { code: code.into(), reason: reason.into() });
         self.start_send(Message::Close(frame))
     }
 

@@ -155,11 +155,7 @@ impl<S: Stream> AsyncRead for Line<S> {
 }
 
 impl<S: Stream> AsyncWrite for Line<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.pongs.is_none() {
             return Pin::new(&mut self.stream).poll_write(cx, bytes);
         }
