@@ -167,7 +167,7 @@ fn stale_audio_can_follow_one_interruption() {
 }
 
 #[rstest]
-#[case(Garbage::NotJson, 23)]
+#[case(Garbage::NotJson, 24)]
 #[case(Garbage::Empty, 2)]
 #[case(Garbage::Oversize(5_000_000), 5_000_000)]
 fn garbage_goes_out_as_it_is(#[case] garbage: Garbage, #[case] len: usize) {
