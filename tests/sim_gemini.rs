@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use patchcord::sim::gemini::{
-    Behaviour, Config, Frames, Observation, Scenario, Server, SetupReply, Sighting, Tls,
+    Behaviour, Close, Closing, Config, Defect, Fault, Frames, Moment, Observation, STATUSES, Scenario,
+    Server, SetupReply, Sighting, Tls,
 };
 use rstest::rstest;
 use rustls_pki_types::pem::PemObject as _;
@@ -179,7 +180,7 @@ async fn the_probe_answers_between_the_message_and_the_next() {
         if observation == Observation::AnswerStarted {
             assert!((before..after).contains(&at));
         }
-        let is_last = observation == Observation::Closed;
+        let is_last = matches!(observation, Observation::Closed(_));
         seen.push(observation);
         if is_last {
             break;
@@ -191,10 +192,155 @@ async fn the_probe_answers_between_the_message_and_the_next() {
         Observation::GenerationComplete,
         Observation::TurnComplete,
         Observation::AudioReceived { samples: 120 * 16 },
-        Observation::Closed,
+        Observation::Closed(Closing::ByClient { code: 1005, reason: String::new() }),
     ];
     assert_eq!(seen[0], Observation::Connected);
-    assert_eq!(seen[2..], expected);
+    assert_eq!(seen[2..4], [Observation::SetupComplete, seen[3].clone()]);
+    assert!(matches!(seen[3], Observation::HandleIssued(_)));
+    assert_eq!(seen[4..], expected);
+}
+
+fn faulty(at: Moment, what: Defect) -> Config {
+    let mut config = quick(Scenario::default());
+    config.behaviour.faults = vec![Fault::of_first(1, at, what)];
+    config
+}
+
+async fn set_up(server: &Server) -> WebSocketStream<TcpStream> {
+    let mut socket = plain(server, &format!("{PATH}?key=k")).await.unwrap();
+    send(&mut socket, json!({"setup": {"model": "m", "sessionResumption": {}}})).await;
+    assert_eq!(next_json(&mut socket).await, json!({"setupComplete": {}}));
+    socket
+}
+
+/// The observations up to the first of its kind.
+async fn watch_for(
+    sightings: &mut tokio::sync::broadcast::Receiver<Sighting>,
+    is_it: impl Fn(&Observation) -> bool,
+) -> Observation {
+    loop {
+        let sighting = tokio::time::timeout(PATIENCE, sightings.recv()).await.expect("in time").unwrap();
+        if is_it(&sighting.observation) {
+            return sighting.observation;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_can_be_refused_with_every_status_and_works_the_next_time() {
+    for status in STATUSES {
+        let server = server(faulty(Moment::Upgrade, Defect::Status(status))).await;
+        let mut sightings = server.observations();
+        let error = plain(&server, &format!("{PATH}?key=k")).await.unwrap_err();
+        let Error::Http(response) = error else { panic!("{error}") };
+        assert_eq!(response.status(), status);
+        let refused = watch_for(&mut sightings, |seen| matches!(seen, Observation::UpgradeRefused(_))).await;
+        assert_eq!(refused, Observation::UpgradeRefused(status));
+        set_up(&server).await;
+    }
+}
+
+#[rstest]
+#[case::before_tls(Moment::Accepted, Defect::Reset)]
+#[case::before_tls_quietly(Moment::Accepted, Defect::Close(Close::NO_FRAME))]
+#[case::upgrade(Moment::Upgrade, Defect::Reset)]
+#[case::upgrade_quietly(Moment::Upgrade, Defect::Close(Close::NO_FRAME))]
+#[tokio::test]
+async fn a_handshake_can_break_off_and_works_the_next_time(#[case] at: Moment, #[case] what: Defect) {
+    let server = server(faulty(at, what)).await;
+    let mut sightings = server.observations();
+    assert!(plain(&server, &format!("{PATH}?key=k")).await.is_err());
+    let closed = watch_for(&mut sightings, |seen| matches!(seen, Observation::Closed(_))).await;
+    assert_eq!(closed, Observation::Closed(Closing::BrokenOff));
+    set_up(&server).await;
+}
+
+#[rstest]
+#[case::reset(Defect::Reset)]
+#[case::end_of_stream(Defect::Close(Close::NO_FRAME))]
+#[tokio::test]
+async fn a_connection_can_end_without_a_close_frame(#[case] defect: Defect) {
+    let server = server(faulty(Moment::AfterTurn(9), Defect::Stall)).await;
+    let mut sightings = server.observations();
+    let mut socket = set_up(&server).await;
+    server.inflict(defect);
+    let rest = loop {
+        match tokio::time::timeout(PATIENCE, socket.next()).await.expect("in time") {
+            Some(Ok(message)) => assert!(!message.is_close(), "{message:?}"),
+            rest => break rest,
+        }
+    };
+    assert!(matches!(rest, Some(Err(_)) | None), "{rest:?}");
+    let closed = watch_for(&mut sightings, |seen| matches!(seen, Observation::Closed(_))).await;
+    assert_eq!(closed, Observation::Closed(Closing::BrokenOff));
+}
+
+#[tokio::test]
+async fn a_close_frame_without_a_code_and_one_with_a_long_reason_arrive() {
+    let long = Close::with_reason("is not found for API version").unwrap();
+    for (close, code) in [(Close::new(1005, ""), None), (long.clone(), Some(1008))] {
+        let server = server(faulty(Moment::SetupComplete, Defect::Close(close))).await;
+        let mut socket = set_up(&server).await;
+        assert!(next_json(&mut socket).await.get("sessionResumptionUpdate").is_some());
+        let Message::Close(frame) = next(&mut socket).await else { panic!("no close frame") };
+        assert_eq!(frame.as_ref().map(|frame| u16::from(frame.code)), code);
+        assert_eq!(
+            frame.map_or(String::new(), |frame| frame.reason.to_string()).len(),
+            code.map_or(0, |_| 123)
+        );
+    }
+}
+
+#[rstest]
+#[case::in_time(Duration::ZERO)]
+#[case::late(Duration::from_millis(300))]
+#[tokio::test]
+async fn pongs_can_be_late_while_messages_are_not(#[case] delay: Duration) {
+    let server = server(faulty(Moment::SetupComplete, Defect::LatePongs(delay))).await;
+    let mut socket = set_up(&server).await;
+    assert!(next_json(&mut socket).await.get("sessionResumptionUpdate").is_some());
+    let begun = Instant::now();
+    socket.send(Message::Ping("hi".into())).await.unwrap();
+    assert_eq!(next(&mut socket).await, Message::Pong("hi".into()));
+    assert!(begun.elapsed() >= delay);
+}
+
+#[tokio::test]
+async fn a_half_open_connection_stays_and_says_nothing_more() {
+    let server = server(faulty(Moment::SetupComplete, Defect::HalfOpen)).await;
+    let mut sightings = server.observations();
+    let mut socket = set_up(&server).await;
+    assert!(next_json(&mut socket).await.get("sessionResumptionUpdate").is_some());
+    watch_for(&mut sightings, |seen| matches!(seen, Observation::FaultFired(_))).await;
+    socket.send(Message::Ping("hi".into())).await.unwrap();
+    // The next connection is served, and nothing comes on this one.
+    set_up(&server).await;
+    assert!(futures_util::FutureExt::now_or_never(socket.next()).is_none());
+}
+
+#[tokio::test]
+async fn a_session_is_resumed_on_the_next_connection_as_it_behaves_by_then() {
+    let samples = [1000; 480];
+    let server = server(quick(Scenario::echoing("tone", samples))).await;
+    let mut sightings = server.observations();
+    let mut socket = set_up(&server).await;
+    let update = next_json(&mut socket).await;
+    let handle = update["sessionResumptionUpdate"]["newHandle"].as_str().unwrap().to_owned();
+    socket.close(None).await.unwrap();
+    watch_for(&mut sightings, |seen| matches!(seen, Observation::Closed(_))).await;
+
+    let faults = vec![Fault::always(Moment::AfterTurn(1), Defect::Close(Close::DEADLINE))];
+    server.set_behaviour(Behaviour { faults, ..server.behaviour() });
+    let mut socket = plain(&server, &format!("{PATH}?key=k")).await.unwrap();
+    send(&mut socket, json!({"setup": {"model": "m", "sessionResumption": {"handle": handle}}})).await;
+    let used = watch_for(&mut sightings, |seen| matches!(seen, Observation::HandleUsed(_))).await;
+    assert_eq!(used, Observation::HandleUsed(handle));
+    send(&mut socket, audio(3000, 300)).await;
+    send(&mut socket, audio(0, 600)).await;
+    assert_eq!(answer(&mut socket).await, samples);
+    assert!(next_json(&mut socket).await.get("sessionResumptionUpdate").is_some());
+    let Message::Close(Some(frame)) = next(&mut socket).await else { panic!("no close frame") };
+    assert_eq!(u16::from(frame.code), 1011);
 }
 
 #[tokio::test]

@@ -173,6 +173,42 @@ async def converse(client):
         check(sending.cancelled(), "the caller's audio was taken to the end")
 
 
+async def come_back(client):
+    """The simulator tells this connection to go after its first turn; the next one goes on with the second."""
+    config = {"response_modalities": ["AUDIO"], "output_audio_transcription": {}}
+    handle = None
+    for index in (0, 1):
+        async with client.aio.live.connect(
+            model=MODEL, config={**config, "session_resumption": {"handle": handle}}
+        ) as session:
+            caller = Caller(session)
+            sending = asyncio.create_task(caller.run())
+            try:
+                caller.say(index)
+                turn = await receive_turn(session)
+                check(turn.heard == HEARD[index], f"heard {turn.heard!r}")
+                check(turn.said == SAID[index], f"said {turn.said!r}")
+                if index == 0:
+                    handle = await receive_farewell(session)
+            finally:
+                sending.cancel()
+                await asyncio.wait([sending])
+
+
+async def receive_farewell(session):
+    """What follows the turn: the newest handle, then goAway."""
+    handle = None
+    async for message in session.receive():
+        update = message.session_resumption_update
+        if update and update.resumable and update.new_handle:
+            handle = update.new_handle
+        if message.go_away:
+            check(message.go_away.time_left == "30s", f"time left {message.go_away.time_left!r}")
+            break
+    check(handle is not None, "a handle comes after the turn")
+    return handle
+
+
 async def be_refused(client):
     """A voice that does not exist closes the socket with 1007."""
     config = {"response_modalities": ["AUDIO"], "speech_config": {"voice_config": {"prebuilt_voice_config": {"voice_name": "Bob"}}}}
@@ -196,7 +232,8 @@ async def main(base_url):
         await asyncio.wait_for(be_refused(client), 10)
         if version == "v1beta":
             await asyncio.wait_for(converse(client), 60)
-    print("the official SDK holds a conversation with the simulated service")
+            await asyncio.wait_for(come_back(client), 60)
+    print("the official SDK holds a conversation with the simulated service, leaves when told and comes back")
 
 
 if __name__ == "__main__":

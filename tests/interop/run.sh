@@ -14,7 +14,8 @@ ca=$venv/ca.pem
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/interop/requirements.txt
 
-exec {log}< <(exec "$patchcord" simulate gemini --listen 127.0.0.1:0 --tls --ca-out "$ca")
+exec {log}< <(exec "$patchcord" simulate gemini --listen 127.0.0.1:0 --tls --ca-out "$ca" \
+    --fault connection=4,at=after-turn-1,go-away=30s)
 simulator=$!
 trap 'kill "$simulator" 2>/dev/null || true' EXIT
 

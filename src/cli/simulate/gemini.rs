@@ -8,8 +8,10 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::faults;
 use crate::sim::gemini::{
-    Behaviour, Config, Delivery, Frames, Personality, Scenario, Server, SetupReply, Tls,
+    Behaviour, Close, Config, Delivery, Fault, Frames, GoAway, Handles, Issue, Leave, Personality, Scenario,
+    Server, SetupReply, Term, Tls, UnknownHandle, WhileOpen,
 };
 
 #[derive(Debug, clap::Args)]
@@ -44,6 +46,57 @@ pub(crate) struct Args {
     /// How much audio of the old turn still comes after `interrupted`.
     #[arg(long, default_value_t = 0)]
     stale_ms: u64,
+    #[command(flatten)]
+    troubles: Troubles,
+}
+
+/// What makes it an unreliable peer.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Troubles")]
+struct Troubles {
+    /// Something that goes wrong; may be given more than once.
+    #[arg(long = "fault", value_name = "FAULT", value_parser = faults::fault, long_help = faults::HELP)]
+    faults: Vec<Fault>,
+    /// Send goAway this long after setupComplete, on every connection.
+    #[arg(long, value_name = "TIME", value_parser = faults::duration)]
+    go_away_after: Option<Duration>,
+    /// Send goAway after this many turns, on every connection.
+    #[arg(long, value_name = "TURNS", conflicts_with = "go_away_after")]
+    go_away_after_turns: Option<u32>,
+    /// How long a connection lives after goAway, and what `timeLeft` says.
+    #[arg(long, value_name = "TIME", default_value = "50s", value_parser = faults::duration)]
+    go_away_lead: Duration,
+    /// Answer nothing from this long after goAway on.
+    #[arg(long, value_name = "TIME", value_parser = faults::duration)]
+    go_away_silence: Option<Duration>,
+    /// How the connection ends when the time is over.
+    #[arg(long, value_enum, default_value = "aborted")]
+    go_away_end: End,
+    /// Issue no resumption handles.
+    #[arg(long)]
+    no_handles: bool,
+    /// How long a resumption handle is good after its connection has ended.
+    #[arg(long, value_name = "TIME", default_value = "2h", value_parser = faults::duration)]
+    handle_life: Duration,
+    /// What an unknown or expired handle meets.
+    #[arg(long, value_enum, default_value = "invalid")]
+    unknown_handle: Unknown,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum End {
+    /// 1008 The operation was aborted.
+    Aborted,
+    /// 1011 Deadline expired before operation could complete.
+    Deadline,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Unknown {
+    /// 1007 Invalid session handle
+    Invalid,
+    /// 1008 BidiGenerateContent session not found
+    NotFound,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
@@ -81,6 +134,9 @@ impl Args {
             setup: SetupReply::After(Duration::from_millis(self.setup_delay_ms)),
             delivery: Delivery { speed: self.speed, ..Delivery::default() },
             stale: Duration::from_millis(self.stale_ms),
+            handles: self.troubles.handles(),
+            go_away: self.troubles.go_away(),
+            faults: self.troubles.faults.clone(),
             ..Behaviour::default()
         };
         Ok(Config {
@@ -88,6 +144,35 @@ impl Args {
             scenario: Arc::new(scenario),
             frames: if self.text_frames { Frames::Text } else { Frames::Binary },
             tls: if self.tls { Tls::OwnCa } else { Tls::Off },
+        })
+    }
+}
+
+impl Troubles {
+    const fn handles(&self) -> Handles {
+        Handles {
+            issue: if self.no_handles { Issue::Never } else { Issue::AsFamily },
+            life: self.handle_life,
+            unknown: match self.unknown_handle {
+                Unknown::Invalid => UnknownHandle::Invalid,
+                Unknown::NotFound => UnknownHandle::NotFound,
+            },
+            while_open: WhileOpen::Refused,
+            first_index: 0,
+        }
+    }
+
+    fn go_away(&self) -> Option<GoAway> {
+        let turns = self.go_away_after_turns.map(Term::Turns);
+        let close = match self.go_away_end {
+            End::Aborted => Close::ABORTED,
+            End::Deadline => Close::DEADLINE,
+        };
+        let (lead, silence) = (self.go_away_lead, self.go_away_silence);
+        Some(GoAway {
+            connections: 1..=u32::MAX,
+            after: turns.or_else(|| self.go_away_after.map(Term::Time))?,
+            leave: Leave { lead, silence, close, ..Leave::default() },
         })
     }
 }

@@ -1,6 +1,7 @@
 //! `patchcord simulate`: the simulated peers as programs.
 
 mod carrier;
+mod faults;
 mod gemini;
 
 #[derive(Debug, clap::Subcommand)]

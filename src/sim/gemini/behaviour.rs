@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::farewell::GoAway;
+use super::fault::Fault;
+use super::handles::Handles;
 use super::personality::Personality;
 use crate::secret::Secret;
 
@@ -19,6 +22,10 @@ pub struct Behaviour {
     pub silence: SilentStart,
     /// The API keys and tokens that are taken; empty: any, but not none.
     pub keys: Vec<Secret>,
+    pub handles: Handles,
+    pub go_away: Option<GoAway>,
+    pub faults: Vec<Fault>,
+    pub hearing: Hearing,
 }
 
 impl Default for Behaviour {
@@ -31,6 +38,10 @@ impl Default for Behaviour {
             stale: Duration::ZERO,
             silence: SilentStart::default(),
             keys: Vec::new(),
+            handles: Handles::default(),
+            go_away: None,
+            faults: Vec::new(),
+            hearing: Hearing::default(),
         }
     }
 }
@@ -50,6 +61,16 @@ pub enum SilentStart {
     Nothing,
     /// `interrupted`, though nothing plays: the real service does it now and then.
     Interrupted,
+}
+
+/// How closely the caller's audio is told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hearing {
+    /// At every second.
+    #[default]
+    Seconds,
+    /// Every message with its samples, too: for tests of gaps, order and what was held back.
+    Chunks,
 }
 
 /// How an answer is cut into messages and how fast they come.

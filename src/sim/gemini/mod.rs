@@ -8,13 +8,20 @@
 //! message → request (checked against schema) → Session → Conversation → ears → script → plan → speech → message
 //! ```
 //!
-//! It must not see the code it tests. Not built yet: parallel and non-blocking calls, resumption of state by
-//! handle, GoAway, faults on demand.
+//! The connections of a server share one [`Registry`] of resumption handles. A connection may be told to go
+//! ([`GoAway`]) and may go wrong on purpose ([`Fault`]), in every way that was seen of the real service.
+//!
+//! It must not see the code it tests.
 
 mod admission;
 mod behaviour;
+mod calls;
+mod closes;
 mod conversation;
 mod ears;
+mod farewell;
+mod fault;
+mod handles;
 mod observation;
 mod outputs;
 mod personality;
@@ -22,19 +29,25 @@ mod plan;
 mod policy;
 mod refusal;
 mod request;
+mod resumption;
 mod scenario;
 mod schema;
 mod script;
 mod server;
 mod session;
 mod speech;
+mod spoil;
 
 pub use admission::{Admission, Credential, Service};
-pub use behaviour::{Behaviour, Delivery, SetupReply, SilentStart, Split, Stall};
-pub use observation::Observation;
-pub use outputs::Output;
+pub use behaviour::{Behaviour, Delivery, Hearing, SetupReply, SilentStart, Split, Stall};
+pub use closes::{CLOSES, Close, STATUSES};
+pub use farewell::{GoAway, Leave, Term, TimeLeft};
+pub use fault::{Defect, Fault, Garbage, Moment, Spoil};
+pub use handles::{Handles, Issue, Registry, UnknownHandle, WhileOpen};
+pub use observation::{Closing, ContentUse, HandleFault, Observation, SeedTurn};
+pub use outputs::{Break, Output};
 pub use personality::Personality;
 pub use refusal::Refusal;
 pub use scenario::{Call, Ending, Error as ScenarioError, Scenario, Turn, Utterance, tone};
 pub use server::{Config, Error as ServerError, Frames, Server, Sighting, Tls};
-pub use session::Session;
+pub use session::{Arrival, Session};

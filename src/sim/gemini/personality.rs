@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::request::Behavior;
+
 /// A model family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Personality {
@@ -44,6 +46,16 @@ impl Personality {
     /// Whether reasoning summaries come unasked before an answer.
     pub(super) const fn thinks_aloud(self) -> bool {
         matches!(self, Self::Native25)
+    }
+
+    /// Whether the model waits for the result of a function that was declared like this. 3.1 takes
+    /// `NON_BLOCKING` and waits anyway.
+    pub(super) const fn waits_for(self, behavior: Behavior) -> bool {
+        match self {
+            Self::Native25 => !matches!(behavior, Behavior::NonBlocking),
+            Self::Live38 => matches!(behavior, Behavior::Blocking),
+            Self::Flash31 | Self::VertexHalfCascade => true,
+        }
     }
 
     pub(super) const fn transcript_style(self) -> TranscriptStyle {

@@ -36,6 +36,14 @@ pub(super) enum Part {
     },
     GenerationComplete,
     TurnComplete,
+    /// The audio from the beginning, for ever.
+    Again,
+}
+
+impl Part {
+    pub(super) const fn is_speech(&self) -> bool {
+        matches!(self, Self::Audio { .. } | Self::Text(_))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -294,6 +302,7 @@ mod tests {
             Part::EmptyContent => "content{} ".to_owned(),
             Part::GenerationComplete => " generated".to_owned(),
             Part::TurnComplete => " complete".to_owned(),
+            Part::Again => " again".to_owned(),
         });
         words.collect()
     }

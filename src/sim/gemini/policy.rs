@@ -4,7 +4,7 @@ use super::admission::{Admission, Credential, Service};
 use super::behaviour::Behaviour;
 use super::personality::Personality;
 use super::refusal::Refusal;
-use super::request::{ClientContent, Setup};
+use super::request::{ClientContent, Content, Setup};
 use crate::secret::Secret;
 
 /// Whether this setup is taken on this connection.
@@ -20,17 +20,39 @@ pub(super) fn check_setup(
     if setup.proactivity.is_some() && admission.service == Service::Dev && admission.version != "v1alpha" {
         return Err(Refusal::UnknownName { name: "proactivity".to_owned(), path: "setup".to_owned() });
     }
+    check_options(setup, behaviour.personality)?;
     check_generation(setup, behaviour.personality)
 }
 
-/// Whether this history or text is taken. Every turn needs a role on 3.x; `system` is an error on dev.
+fn check_options(setup: &Setup, personality: Personality) -> Result<(), Refusal> {
+    if setup.tools.iter().any(|tool| tool.code_execution.is_some()) {
+        return Err(Refusal::CodeExecution);
+    }
+    let is_transparent = setup.session_resumption.as_ref().is_some_and(|resumption| resumption.transparent);
+    // Only Vertex resumes transparently, and it closes a setup that names this coverage explicitly.
+    let coverage = setup.realtime_input_config.turn_coverage.as_deref();
+    let names_coverage = coverage == Some("TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO");
+    if is_transparent && !personality.is_vertex() || names_coverage && personality.is_vertex() {
+        return Err(Refusal::InvalidArgument);
+    }
+    Ok(())
+}
+
+/// Whether this history or text is taken. Every turn needs a role on 3.x; `system` is an error on dev. 2.5
+/// takes no function calls in it, and wants the last word to be the user's.
 pub(super) fn check_content(content: &ClientContent, personality: Personality) -> Result<(), Refusal> {
     let is_bad = |role: &str| match role {
         "" => personality.is_3x(),
         "system" => !personality.is_vertex(),
         _ => false,
     };
-    if content.turns.iter().any(|turn| is_bad(&turn.role)) {
+    let has_function = |turn: &Content| {
+        turn.parts.iter().any(|part| part.function_call.is_some() || part.function_response.is_some())
+    };
+    let is_wrong_on_2_5 = personality == Personality::Native25
+        && (content.turns.iter().any(has_function)
+            || content.turn_complete && content.turns.last().is_some_and(|turn| turn.role == "model"));
+    if is_wrong_on_2_5 || content.turns.iter().any(|turn| is_bad(&turn.role)) {
         return Err(Refusal::InvalidArgument);
     }
     Ok(())

@@ -31,6 +31,14 @@ pub enum Refusal {
     ThinkingLevel,
     #[error("Invalid audio: expected 16khz s16le pcm, mono channel, or audio/pcm with its rate.")]
     AudioFormat,
+    #[error("Code Execution tool is not supported for this model.")]
+    CodeExecution,
+    #[error("Invalid session handle")]
+    InvalidHandle,
+    #[error("BidiGenerateContent session not found")]
+    SessionNotFound,
+    #[error("Internal error encountered.")]
+    Internal,
     #[error("Explicit activity control is not supported when automatic activity detection is enabled.")]
     ExplicitActivity,
 }
@@ -39,7 +47,8 @@ impl Refusal {
     /// The WebSocket close code.
     pub const fn code(&self) -> u16 {
         match self {
-            Self::Unregistered => 1008,
+            Self::Internal => 1011,
+            Self::Unregistered | Self::SessionNotFound => 1008,
             Self::Syntax(_)
             | Self::UnknownName { .. }
             | Self::InvalidValue { .. }
@@ -52,16 +61,10 @@ impl Refusal {
             | Self::Voice(_)
             | Self::ThinkingLevel
             | Self::AudioFormat
+            | Self::CodeExecution
+            | Self::InvalidHandle
             | Self::ExplicitActivity => 1007,
         }
-    }
-
-    /// The text, cut where a close frame ends (RFC 6455: 125 bytes of payload, two of them the code).
-    pub fn reason(&self) -> String {
-        const REASON_LEN_MAX: usize = 123;
-        let mut reason = self.to_string();
-        reason.truncate(reason.floor_char_boundary(REASON_LEN_MAX));
-        reason
     }
 }
 

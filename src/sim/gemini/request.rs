@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
 use super::schema;
@@ -59,11 +59,47 @@ pub(super) struct Setup {
     pub(super) model: String,
     pub(super) generation_config: GenerationConfig,
     pub(super) realtime_input_config: RealtimeInputConfig,
-    pub(super) session_resumption: Option<IgnoredAny>,
+    pub(super) session_resumption: Option<SessionResumption>,
     pub(super) input_audio_transcription: Option<IgnoredAny>,
     pub(super) output_audio_transcription: Option<IgnoredAny>,
     pub(super) history_config: HistoryConfig,
     pub(super) proactivity: Option<IgnoredAny>,
+    pub(super) explicit_vad_signal: bool,
+    pub(super) tools: Vec<Tool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct SessionResumption {
+    /// Empty: a new session.
+    pub(super) handle: String,
+    pub(super) transparent: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Tool {
+    pub(super) function_declarations: Vec<FunctionDeclaration>,
+    pub(super) code_execution: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct FunctionDeclaration {
+    pub(super) name: String,
+    pub(super) behavior: Behavior,
+}
+
+/// Whether the model waits for the result of a function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) enum Behavior {
+    #[default]
+    #[serde(rename = "UNSPECIFIED")]
+    Unspecified,
+    #[serde(rename = "BLOCKING")]
+    Blocking,
+    #[serde(rename = "NON_BLOCKING")]
+    NonBlocking,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -105,6 +141,7 @@ pub(super) struct ThinkingConfig {
 pub(super) struct RealtimeInputConfig {
     pub(super) automatic_activity_detection: ActivityDetection,
     pub(super) activity_handling: ActivityHandling,
+    pub(super) turn_coverage: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -154,6 +191,22 @@ pub(super) struct ClientContent {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Content {
     pub(super) role: String,
+    pub(super) parts: Vec<Part>,
+}
+
+impl Content {
+    /// The texts of its parts, one after the other.
+    pub(super) fn text(&self) -> String {
+        self.parts.iter().map(|part| part.text.as_str()).collect()
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Part {
+    pub(super) text: String,
+    pub(super) function_call: Option<IgnoredAny>,
+    pub(super) function_response: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -206,6 +259,21 @@ pub(super) struct ToolResponse {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct FunctionResponse {
     pub(super) id: String,
+    pub(super) response: Map<String, Value>,
+    pub(super) scheduling: Scheduling,
+    pub(super) will_continue: bool,
+}
+
+/// When the model speaks of the result of a function that it did not wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) enum Scheduling {
+    #[serde(rename = "SILENT")]
+    Silent,
+    #[default]
+    #[serde(rename = "WHEN_IDLE", alias = "SCHEDULING_UNSPECIFIED")]
+    WhenIdle,
+    #[serde(rename = "INTERRUPT")]
+    Interrupt,
 }
 
 #[cfg(test)]

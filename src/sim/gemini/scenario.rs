@@ -36,8 +36,10 @@ pub enum Ending {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Turn {
     pub heard: String,
-    /// A function that is called first; the answer waits for its result.
-    pub call: Option<Call>,
+    /// Functions that are called first, all at once; the answer waits for their results.
+    pub calls: Vec<Call>,
+    /// Said while functions run that the model does not wait for.
+    pub filler: Option<Utterance>,
     /// Nothing: the turn is not answered.
     pub say: Vec<Utterance>,
 }
@@ -122,7 +124,7 @@ impl Scenario {
     /// Answers every turn with these samples at 24 kHz, for ever.
     pub fn echoing(text: impl Into<String>, samples: impl Into<Arc<[i16]>>) -> Self {
         let say = vec![Utterance { text: text.into(), samples: samples.into() }];
-        let turn = Turn { heard: "(sound)".to_owned(), call: None, say };
+        let turn = Turn { heard: "(sound)".to_owned(), say, ..Turn::default() };
         Self { greeting: None, turns: vec![turn], ending: Ending::Repeat }
     }
 
@@ -137,7 +139,9 @@ impl Scenario {
         let mut turns = Vec::with_capacity(file.turns.len());
         for turn in file.turns {
             let say = turn.say.into_iter().map(&mut read).collect::<Result<_, _>>()?;
-            turns.push(Turn { heard: turn.heard, call: turn.call, say });
+            let filler = turn.filler.map(&mut read).transpose()?;
+            let calls = turn.call.into_iter().chain(turn.calls).collect();
+            turns.push(Turn { heard: turn.heard, calls, filler, say });
         }
         let ending = if file.repeats { Ending::Repeat } else { Ending::Silence };
         Ok(Self { greeting, turns, ending })
@@ -169,6 +173,10 @@ struct FileTurn {
     heard: String,
     #[serde(default)]
     call: Option<Call>,
+    #[serde(default)]
+    calls: Vec<Call>,
+    #[serde(default)]
+    filler: Option<Line>,
     say: Vec<Line>,
 }
 

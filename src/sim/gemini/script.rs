@@ -17,7 +17,8 @@ pub(super) enum Cue {
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) source: Source,
-    pub(super) call: Option<Call>,
+    pub(super) calls: Vec<Call>,
+    pub(super) filler: Option<Utterance>,
     pub(super) lines: Vec<Utterance>,
 }
 
@@ -29,7 +30,7 @@ pub(super) enum Source {
     Result,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Script {
     scenario: Arc<Scenario>,
     stage: Stage,
@@ -67,18 +68,36 @@ impl Script {
         Some(heard)
     }
 
+    /// The client writes what was said before: the conversation goes on behind the last turn that is found in
+    /// it, or in that turn if its answer is not there.
+    pub(super) fn recall(&mut self, text: &str) {
+        let said = |line: &Utterance| !line.text.is_empty() && text.contains(line.text.as_str());
+        for (index, turn) in self.scenario.turns.iter().enumerate().skip(self.turns) {
+            if !turn.say.is_empty() && turn.say.iter().all(said) {
+                (self.turns, self.told) = (index + 1, index + 1);
+            } else if !turn.heard.is_empty() && text.contains(turn.heard.as_str()) {
+                (self.turns, self.told) = (index, index + 1);
+            } else {
+                continue;
+            }
+            self.stage = Stage::Underway;
+        }
+    }
+
     /// The reply to this cue; none where the scenario keeps silent.
     pub(super) fn reply(&mut self, cue: Cue) -> Option<Reply> {
         if self.stage == Stage::Fresh && cue == Cue::Text {
             let greeting = self.scenario.greeting.clone()?;
-            return Some(Reply { source: Source::Greeting, call: None, lines: vec![greeting] });
+            let (calls, filler) = (Vec::new(), None);
+            return Some(Reply { source: Source::Greeting, calls, filler, lines: vec![greeting] });
         }
         let turn = self.turn()?;
-        if turn.say.is_empty() && turn.call.is_none() {
+        if turn.say.is_empty() && turn.calls.is_empty() {
             self.turns += 1;
             return None;
         }
-        Some(Reply { source: Source::Turn, call: turn.call.clone(), lines: turn.say.clone() })
+        let Turn { calls, filler, say, .. } = turn.clone();
+        Some(Reply { source: Source::Turn, calls, filler, lines: say })
     }
 
     /// The reply begins to be given.

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::fault::Moment;
 use super::observation::Observation;
 use super::outputs::Outputs;
 use super::personality::{self, Personality};
@@ -24,9 +25,25 @@ pub(super) struct Answer {
     pub(super) steps: VecDeque<Step>,
     /// When its first message was sent.
     pub(super) begun: Instant,
+    /// Messages of speech that were sent, and how many there were to be.
+    pub(super) sent: usize,
+    pub(super) of: usize,
 }
 
 impl Answer {
+    pub(super) fn new((lines, steps): (Vec<Utterance>, VecDeque<Step>), begun: Instant) -> Self {
+        let of = steps.iter().filter(|step| step.part.is_speech()).count();
+        Self { lines, steps, begun, sent: 0, of }
+    }
+
+    /// Another message of speech was sent: the moment that this is.
+    pub(super) const fn note_speech(&mut self) -> [Option<Moment>; 2] {
+        self.sent += 1;
+        let middle = if self.of < 4 { 1 } else { self.of / 2 };
+        let first = if self.sent == 1 { Some(Moment::Speaking) } else { None };
+        [first, if self.sent == middle { Some(Moment::MidSpeech) } else { None }]
+    }
+
     /// When the next part is due.
     pub(super) fn due(&self) -> Option<Instant> {
         self.steps.front().map(|step| self.begun + step.at)
@@ -86,17 +103,20 @@ pub(super) struct Mouth {
     pub(super) form: Form,
     pub(super) tally: Tally,
     personality: Personality,
-    handles: Handles,
     /// State of the generator of ids.
     seed: u64,
     stage: Stage,
+    signals: Signals,
 }
 
-/// Whether resumption handles are issued.
+/// How the caller's activity is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Handles {
-    Asked,
-    NotAsked,
+enum Signals {
+    No,
+    /// `voiceActivity`: 3.x on dev, unasked.
+    Activity,
+    /// `voiceActivityDetectionSignal`: Vertex, where asked for.
+    Explicit,
 }
 
 /// Whether the current turn has been heard yet.
@@ -114,9 +134,13 @@ impl Mouth {
             Some(_) => Form::AudioAndWords,
             None => Form::Audio,
         };
-        let handles = if setup.session_resumption.is_some() { Handles::Asked } else { Handles::NotAsked };
+        let signals = match personality {
+            Personality::Flash31 | Personality::Live38 => Signals::Activity,
+            Personality::VertexHalfCascade if setup.explicit_vad_signal => Signals::Explicit,
+            Personality::VertexHalfCascade | Personality::Native25 => Signals::No,
+        };
         let (outputs, tally) = (Outputs::default(), Tally::default());
-        Self { outputs, form, tally, personality, handles, seed, stage: Stage::Silent }
+        Self { outputs, form, tally, personality, seed, stage: Stage::Silent, signals }
     }
 
     pub(super) fn setup_complete(&mut self) {
@@ -126,17 +150,28 @@ impl Mouth {
             json!({})
         };
         self.outputs.send(&json!({ "setupComplete": content }));
-        // 3.8 tells a handle though nobody asked.
-        if self.personality == Personality::Live38 || self.handles == Handles::Asked {
-            self.resumption();
-        }
+        self.outputs.observe(Observation::SetupComplete);
     }
 
-    /// 3.x on dev tells the caller's activity, unasked.
-    pub(super) fn voice_activity(&mut self, kind: &str, offset: Duration) {
-        if self.personality.is_3x() {
-            let activity = json!({ "type": kind, "audioOffset": seconds(offset) });
-            self.outputs.send(&json!({ "voiceActivity": activity }));
+    pub(super) fn activity_start(&mut self, offset: Duration) {
+        self.voice_activity(("ACTIVITY_START", "VAD_SIGNAL_TYPE_SOS"), offset);
+    }
+
+    pub(super) fn activity_end(&mut self, offset: Duration) {
+        self.voice_activity(("ACTIVITY_END", "VAD_SIGNAL_TYPE_EOS"), offset);
+    }
+
+    fn voice_activity(&mut self, (activity, signal): (&str, &str), offset: Duration) {
+        match self.signals {
+            Signals::No => {}
+            Signals::Activity => {
+                let activity = json!({ "type": activity, "audioOffset": seconds(offset) });
+                self.outputs.send(&json!({ "voiceActivity": activity }));
+            }
+            Signals::Explicit => {
+                let signal = json!({ "vadSignalType": signal });
+                self.outputs.send(&json!({ "voiceActivityDetectionSignal": signal }));
+            }
         }
     }
 
@@ -166,7 +201,8 @@ impl Mouth {
                 self.audio(&lines[*utterance].samples, bytes.clone(), words.as_deref());
             }
             Part::GenerationComplete => self.generation_complete(),
-            Part::TurnComplete => self.turn_complete(),
+            // The conversation says these itself.
+            Part::TurnComplete | Part::Again => {}
         }
     }
 
@@ -174,12 +210,12 @@ impl Mouth {
     pub(super) fn burst(&mut self, samples: &Arc<[i16]>) {
         self.audio(samples, 0..samples.len() * 2, None);
         self.generation_complete();
-        self.turn_complete();
     }
 
     pub(super) fn interrupted(&mut self) {
         self.outputs.send(&json!({ "serverContent": { "interrupted": true } }));
         self.outputs.observe(Observation::InterruptedSent);
+        self.outputs.reach(Moment::Interrupted);
     }
 
     pub(super) fn turn_complete(&mut self) {
@@ -191,37 +227,51 @@ impl Mouth {
         let usage = self.personality.usage(prompt, response);
         self.outputs.send(&json!({ "serverContent": content, "usageMetadata": usage }));
         self.outputs.observe(Observation::TurnComplete);
+        self.outputs.count_turn();
         self.stage = Stage::Silent;
-        if self.handles == Handles::Asked {
-            self.resumption();
-        }
     }
 
-    /// Calls a function; the id of the call.
-    pub(super) fn call(&mut self, call: &Call) -> String {
-        let id = self.personality.call_id(self.random());
-        let mut function = json!({ "id": id, "name": call.name });
-        if !call.args.is_empty() {
-            function["args"] = Value::Object(call.args.clone());
-        }
-        self.outputs.send(&json!({ "toolCall": { "functionCalls": [function] } }));
-        id
-    }
-
-    /// What comes between the result of a blocking call and the answer.
-    pub(super) fn function_answered(&mut self) {
+    /// Calls functions, in one message; the ids of the calls.
+    pub(super) fn call(&mut self, calls: &[Call]) -> Vec<String> {
         match self.personality {
-            Personality::Native25 | Personality::Live38 => {}
-            Personality::Flash31 => self.resumption(),
-            Personality::VertexHalfCascade => {
-                self.generation_complete();
-                self.turn_complete();
+            Personality::Flash31 => self.outputs.send(&json!({ "serverContent": {} })),
+            Personality::VertexHalfCascade if self.form == Form::AudioAndWords => {
+                self.transcription("outputTranscription", &json!({}));
             }
+            Personality::Native25 | Personality::Live38 | Personality::VertexHalfCascade => {}
         }
+        let ids: Vec<_> = calls.iter().map(|_| self.personality.call_id(self.random())).collect();
+        let function = |(call, id): (&Call, &String)| {
+            let mut function = json!({ "id": id, "name": call.name });
+            if !call.args.is_empty() {
+                function["args"] = Value::Object(call.args.clone());
+            }
+            function
+        };
+        let functions: Vec<_> = calls.iter().zip(&ids).map(function).collect();
+        self.outputs.send(&json!({ "toolCall": { "functionCalls": functions } }));
+        self.outputs.observe(Observation::ToolCalled(ids.clone()));
+        ids
     }
 
-    pub(super) fn cancel_call(&mut self, id: &str) {
-        self.outputs.send(&json!({ "toolCallCancellation": { "ids": [id] } }));
+    /// A Vertex call turn ends when its results are there.
+    pub(super) fn end_of_call(&mut self) {
+        if self.form == Form::AudioAndWords {
+            self.transcription("outputTranscription", &json!({ "finished": true }));
+        }
+        self.generation_complete();
+    }
+
+    pub(super) fn cancel_calls(&mut self, ids: &[String]) {
+        self.outputs.send(&json!({ "toolCallCancellation": { "ids": ids } }));
+    }
+
+    pub(super) fn resumption(&mut self, update: &Value) {
+        self.outputs.send(&json!({ "sessionResumptionUpdate": update }));
+    }
+
+    pub(super) fn uuid(&mut self) -> String {
+        personality::uuid(self.random())
     }
 
     fn generation_complete(&mut self) {
@@ -252,12 +302,6 @@ impl Mouth {
         self.outputs.send(&json!({ "serverContent": content }));
     }
 
-    fn resumption(&mut self) {
-        let handle = personality::uuid(self.random());
-        let update = json!({ "newHandle": handle, "resumable": true });
-        self.outputs.send(&json!({ "sessionResumptionUpdate": update }));
-    }
-
     fn random(&mut self) -> u128 {
         let mut next = || {
             // SplitMix64: ids need to differ, not to be secret.
@@ -276,7 +320,7 @@ fn little_endian(samples: &[i16], bytes: Range<usize>) -> Vec<u8> {
 }
 
 /// A proto3 JSON `Duration`: seconds with no, or three, digits of fraction.
-fn seconds(duration: Duration) -> String {
+pub(super) fn seconds(duration: Duration) -> String {
     match duration.subsec_millis() {
         0 => format!("{}s", duration.as_secs()),
         millis => format!("{}.{millis:03}s", duration.as_secs()),

@@ -7,24 +7,30 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_util::{Sink as _, Stream as _};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::broadcast;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-use super::super::observation::Observation;
-use super::super::outputs::Output;
+use super::super::closes::Close;
+use super::super::fault::Defect;
+use super::super::observation::{Closing, Observation};
+use super::super::outputs::{Break, Output};
 use super::super::session::Session;
 use super::Frames;
+use super::line::{Line, Stream};
 
 /// A socket with what is waiting to be sent on it. `watch` is told an observation when everything before it
 /// has been handed to the kernel.
 pub(super) struct Connection<S, W> {
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<Line<S>>,
     frames: Frames,
     watch: W,
     queue: VecDeque<Output>,
     stage: Stage,
+    flow: Flow,
+    /// How it ended.
+    closing: Option<Closing>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,19 +40,28 @@ enum Stage {
     Flushing,
 }
 
+/// What the socket is still used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    Both,
+    WriteOnly,
+    Neither,
+}
+
 /// Messages that may wait for a client that does not read: minutes of speech.
 const QUEUE_MAX: usize = 8_192;
 
 /// How long a client may take to answer a close.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 
-impl<S: AsyncRead + AsyncWrite + Unpin, W: Fn(Observation) + Unpin> Connection<S, W> {
-    pub(super) const fn new(socket: WebSocketStream<S>, frames: Frames, watch: W) -> Self {
-        Self { socket, frames, watch, queue: VecDeque::new(), stage: Stage::Flushed }
+impl<S: Stream, W: Fn(Observation) + Unpin> Connection<S, W> {
+    pub(super) fn new(socket: WebSocketStream<Line<S>>, frames: Frames, watch: W) -> Self {
+        let (queue, stage, flow) = (VecDeque::new(), Stage::Flushed, Flow::Both);
+        Self { socket, frames, watch, queue, stage, flow, closing: None }
     }
 
-    /// Runs the machine until the socket is closed.
-    pub(super) async fn run(mut self, mut session: Session) {
+    /// Runs the machine until the socket is closed. `defects` happen as they come.
+    pub(super) async fn run(mut self, mut session: Session, mut defects: broadcast::Receiver<Defect>) {
         let mut close_by = None;
         loop {
             while let Some(output) = session.poll_output() {
@@ -57,20 +72,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Fn(Observation) + Unpin> Connection<S
             }
             if self.queue.len() > QUEUE_MAX {
                 tracing::debug!("a client does not read; its connection is dropped");
+                self.closing = Some(Closing::BrokenOff);
                 break;
             }
+            let timer = close_by.or_else(|| session.poll_timeout());
+            let timer = [timer, self.socket.get_ref().due()].into_iter().flatten().min();
             tokio::select! {
                 message = poll_fn(|cx| self.poll_message(cx)) => match message {
                     Some(message) => session.handle_message(&message, Instant::now()),
                     None => break,
                 },
-                () = until(close_by.or_else(|| session.poll_timeout())) => match close_by {
-                    Some(_) => break,
-                    None => session.handle_timeout(Instant::now()),
-                },
+                Ok(defect) = defects.recv() => session.handle_defect(defect, Instant::now()),
+                () = until(timer) => {
+                    // Late pongs go out with the next flush.
+                    self.stage = Stage::Flushing;
+                    if close_by.is_some_and(|close_by| close_by <= Instant::now()) {
+                        break;
+                    }
+                    session.handle_timeout(Instant::now());
+                }
             }
         }
-        session.handle_closed();
+        session.handle_closed(self.closing.take().unwrap_or(Closing::Lost), Instant::now());
         self.queue.extend(std::iter::from_fn(|| session.poll_output()));
         self.tell_rest();
     }
@@ -81,12 +104,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Fn(Observation) + Unpin> Connection<S
             tracing::debug!(%error, "a client is gone");
             return Poll::Ready(None);
         }
+        if self.flow != Flow::Both {
+            return Poll::Pending;
+        }
         loop {
             match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
                     return Poll::Ready(Some(message.into_data()));
                 }
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Close(frame))) => {
+                    let (code, reason) = frame.map_or_else(
+                        || (Close::WITHOUT_CODE, String::new()),
+                        |frame| (frame.code.into(), frame.reason.to_string()),
+                    );
+                    self.closing.get_or_insert(Closing::ByClient { code, reason });
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => {
                     tracing::debug!(%error, "a client is gone");
                     return Poll::Ready(None);
@@ -98,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Fn(Observation) + Unpin> Connection<S
 
     /// Hands the queue to the kernel, message by message.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
+        while self.flow != Flow::Neither {
             if self.stage == Stage::Flushing {
                 ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
                 self.stage = Stage::Flushed;
@@ -110,12 +143,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Fn(Observation) + Unpin> Connection<S
                 None => return Poll::Ready(Ok(())),
                 Some(Output::Observed(observation)) => (self.watch)(observation),
                 Some(Output::Message(json)) => self.start_send(self.message(json))?,
-                Some(Output::Close { code, reason }) => {
-                    let frame = CloseFrame { code: code.into(), reason: reason.into() };
-                    self.start_send(Message::Close(Some(frame)))?;
-                }
+                Some(Output::Close { code, reason }) => self.start_close(code, reason)?,
+                Some(Output::Break(how)) => self.break_off(how)?,
             }
         }
+        Poll::Pending
+    }
+
+    fn start_close(&mut self, code: u16, reason: String) -> Result<(), Error> {
+        if code == Close::WITHOUT_FRAME {
+            self.closing.get_or_insert(Closing::BrokenOff);
+            return Err(Error::ConnectionClosed);
+        }
+        self.closing.get_or_insert_with(|| Closing::ByServer { code, reason: reason.clone() });
+        let frame =
+            (code != Close::WITHOUT_CODE).then(|| CloseFrame { code: code.into(), reason: reason.into() });
+        self.start_send(Message::Close(frame))
+    }
+
+    fn break_off(&mut self, how: Break) -> Result<(), Error> {
+        match how {
+            Break::Reset => {
+                self.socket.get_ref().reset_on_drop();
+                self.closing.get_or_insert(Closing::BrokenOff);
+                return Err(Error::ConnectionClosed);
+            }
+            Break::StopReading => self.flow = Flow::WriteOnly,
+            Break::HalfOpen => {
+                // Nothing is handed on any more, but what happened before can be told.
+                self.tell_rest();
+                self.flow = Flow::Neither;
+            }
+            Break::LatePongs(delay) => self.socket.get_mut().delay_pongs(delay),
+        }
+        Ok(())
     }
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {

@@ -1,27 +1,31 @@
 //! The shell: accepts sockets, upgrades them, and runs one machine for each. Decides nothing about a call.
 
 mod connection;
+mod line;
 mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::admission::Admission;
 use super::behaviour::Behaviour;
-use super::observation::Observation;
+use super::fault::{Defect, Moment};
+use super::handles::Registry;
+use super::observation::{Closing, Observation};
 use super::scenario::Scenario;
-use super::session::Session;
+use super::session::{Arrival, Session};
 use connection::Connection;
+use line::{Line, Stream};
 
 /// What a server serves.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +57,7 @@ pub enum Tls {
 #[derive(Clone, Debug)]
 pub struct Sighting {
     pub at: Instant,
-    pub connection: u64,
+    pub connection: u32,
     pub observation: Observation,
 }
 
@@ -70,12 +74,17 @@ pub enum Error {
 /// Observations kept for a slow watcher: an hour of a busy call.
 const SIGHTINGS: usize = 16_384;
 
+/// Defects on demand that may wait for a busy connection.
+const DEFECTS: usize = 16;
+
 /// A running server. Dropping it closes every connection at once.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     ca_pem: Option<String>,
+    behaviour: watch::Sender<Arc<Behaviour>>,
     sightings: broadcast::Sender<Sighting>,
+    defects: broadcast::Sender<Defect>,
     task: JoinHandle<()>,
 }
 
@@ -91,15 +100,36 @@ impl Server {
             }
         };
         let (sightings, _) = broadcast::channel(SIGHTINGS);
+        let (defects, _) = broadcast::channel(DEFECTS);
+        let (behaviour, current) = watch::channel(Arc::new(config.behaviour));
         let door = Door {
-            behaviour: Arc::new(config.behaviour),
+            behaviour: current,
+            registry: Registry::default(),
+            // Ids of another run must not be taken for those of this one.
+            seed: uuid::Uuid::new_v4().as_u64_pair().0,
             scenario: config.scenario,
             frames: config.frames,
             acceptor,
             sightings: sightings.clone(),
+            defects: defects.clone(),
         };
         let task = tokio::spawn(accept(listener, Arc::new(door)));
-        Ok(Self { address, ca_pem, sightings, task })
+        Ok(Self { address, ca_pem, behaviour, sightings, defects, task })
+    }
+
+    /// How it behaves on connections that are accepted from now on. Handles stay good.
+    pub fn set_behaviour(&self, behaviour: Behaviour) {
+        self.behaviour.send_replace(Arc::new(behaviour));
+    }
+
+    pub fn behaviour(&self) -> Behaviour {
+        Behaviour::clone(&self.behaviour.borrow())
+    }
+
+    /// Makes this happen now on every open connection.
+    pub fn inflict(&self, defect: Defect) {
+        // Nobody may be connected.
+        self.defects.send(defect).ok();
     }
 
     /// The base URL for a client: `http://…`, or `https://localhost:…` with TLS.
@@ -141,11 +171,14 @@ impl Drop for Server {
 
 /// What every connection shares.
 struct Door {
-    behaviour: Arc<Behaviour>,
+    behaviour: watch::Receiver<Arc<Behaviour>>,
     scenario: Arc<Scenario>,
     frames: Frames,
     acceptor: Option<TlsAcceptor>,
+    registry: Registry,
+    seed: u64,
     sightings: broadcast::Sender<Sighting>,
+    defects: broadcast::Sender<Defect>,
 }
 
 async fn accept(listener: TcpListener, door: Arc<Door>) {
@@ -156,7 +189,7 @@ async fn accept(listener: TcpListener, door: Arc<Door>) {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     count += 1;
-                    connections.spawn(serve(stream, Arc::clone(&door), count));
+                    connections.spawn(serve(stream, Visit::new(Arc::clone(&door), count)));
                 }
                 // The peer is gone again, or there are no descriptors left: both pass.
                 Err(error) => {
@@ -169,22 +202,72 @@ async fn accept(listener: TcpListener, door: Arc<Door>) {
     }
 }
 
+/// One connection on its way in.
+struct Visit {
+    door: Arc<Door>,
+    /// What was in force when it was accepted.
+    behaviour: Arc<Behaviour>,
+    number: u32,
+    defects: broadcast::Receiver<Defect>,
+}
+
+impl Visit {
+    fn new(door: Arc<Door>, number: u32) -> Self {
+        let (behaviour, defects) = (Arc::clone(&door.behaviour.borrow()), door.defects.subscribe());
+        Self { door, behaviour, number, defects }
+    }
+
+    /// What is planned for a moment before there is a machine.
+    fn defect_at(&self, moment: Moment) -> Option<Defect> {
+        let is_now = |at: Moment| at == moment;
+        let mut faults = self.behaviour.faults.iter().filter(|fault| is_now(fault.at));
+        let defect = faults.find(|fault| fault.connections.contains(&self.number))?.what.clone();
+        self.tell(Observation::FaultFired(format!("{moment:?}: {defect:?}")));
+        Some(defect)
+    }
+
+    fn tell(&self, observation: Observation) {
+        tell(&self.door.sightings, self.number, observation);
+    }
+
+    fn session(&self, admission: Admission) -> Session {
+        let Door { scenario, registry, seed, .. } = &*self.door;
+        Session::new(Arrival {
+            behaviour: Arc::clone(&self.behaviour),
+            scenario: Arc::clone(scenario),
+            admission,
+            registry: registry.clone(),
+            connection: self.number,
+            seed: seed.wrapping_add(u64::from(self.number)),
+        })
+    }
+}
+
+fn tell(sightings: &broadcast::Sender<Sighting>, connection: u32, observation: Observation) {
+    // Nobody may be watching.
+    sightings.send(Sighting { at: Instant::now(), connection, observation }).ok();
+}
+
 /// From the first byte to the upgraded socket.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-async fn serve(stream: TcpStream, door: Arc<Door>, number: u64) {
+async fn serve(stream: TcpStream, visit: Visit) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
-    match &door.acceptor {
-        Some(acceptor) if is_tls(&stream).await => {
+    let is_tls = is_tls(&stream).await;
+    if let Some(defect) = visit.defect_at(Moment::Accepted) {
+        return break_off(stream, &visit, defect).await;
+    }
+    match visit.door.acceptor.clone() {
+        Some(acceptor) if is_tls => {
             match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => converse(stream, &door, number).await,
+                Ok(Ok(stream)) => converse(stream, visit).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
         }
-        Some(_) | None => converse(stream, &door, number).await,
+        Some(_) | None => converse(stream, visit).await,
     }
 }
 
@@ -196,49 +279,90 @@ async fn is_tls(stream: &TcpStream) -> bool {
     matches!(peeked, Ok(Ok(1))) && first[0] == HANDSHAKE
 }
 
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, door: &Door, number: u64) {
-    let upgraded = tokio::time::timeout(HANDSHAKE_MAX, upgrade(stream)).await;
-    let (socket, admission) = match upgraded {
-        Ok(Ok(upgraded)) => upgraded,
-        Ok(Err(error)) => return tracing::debug!(%error, "an upgrade failed"),
-        Err(_) => return tracing::debug!("an upgrade took too long"),
-    };
-    let sightings = door.sightings.clone();
-    let watch = move |observation| {
-        // Nobody may be watching.
-        sightings.send(Sighting { at: Instant::now(), connection: number, observation }).ok();
-    };
-    let (behaviour, scenario) = (Arc::clone(&door.behaviour), Arc::clone(&door.scenario));
-    let session = Session::new(behaviour, scenario, admission, number);
-    Connection::new(socket, door.frames, watch).run(session).await;
+/// Ends a connection that is not upgraded yet, or keeps it for ever.
+async fn break_off(stream: impl Stream, visit: &Visit, defect: Defect) {
+    match defect {
+        Defect::HalfOpen => std::future::pending().await,
+        Defect::Reset => line::reset_on_drop(stream.tcp()),
+        Defect::Close(_)
+        | Defect::Stall
+        | Defect::StopReading
+        | Defect::LatePongs(_)
+        | Defect::Status(_)
+        | Defect::Garbage(_)
+        | Defect::ErrorMessage
+        | Defect::Stale(_)
+        | Defect::GoAway(_)
+        | Defect::Spoil(_) => {}
+    }
+    drop(stream);
+    visit.tell(Observation::Closed(Closing::BrokenOff));
 }
 
-/// Upgrades a socket; a path that does not exist is a 404. Offers of compression are ignored.
-async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+async fn converse<S: Stream>(mut stream: S, visit: Visit) {
+    let status = match visit.defect_at(Moment::Upgrade) {
+        None => None,
+        Some(Defect::Status(status)) => Some(status),
+        Some(defect) => {
+            let request = tokio::time::timeout(HANDSHAKE_MAX, line::read_request(&mut stream)).await;
+            if !matches!(request, Ok(Ok(()))) {
+                tracing::debug!("an upgrade was not asked for");
+            }
+            return break_off(stream, &visit, defect).await;
+        }
+    };
+    let upgraded = tokio::time::timeout(HANDSHAKE_MAX, upgrade(stream, status)).await;
+    let (socket, admission) = match upgraded {
+        Ok(Ok(upgraded)) => upgraded,
+        Ok(Err(error)) => {
+            if let tokio_tungstenite::tungstenite::Error::Http(response) = &error {
+                visit.tell(Observation::UpgradeRefused(response.status().as_u16()));
+            }
+            return tracing::debug!(%error, "an upgrade failed");
+        }
+        Err(_) => return tracing::debug!("an upgrade took too long"),
+    };
+    let session = visit.session(admission);
+    let (sightings, number) = (visit.door.sightings.clone(), visit.number);
+    let watch = move |observation| tell(&sightings, number, observation);
+    Connection::new(socket, visit.door.frames, watch).run(session, visit.defects).await;
+}
+
+type Upgraded<S> = (WebSocketStream<Line<S>>, Admission);
+
+/// Upgrades a socket, or refuses it with this status; a path that does not exist is a 404. Offers of
+/// compression are ignored.
+async fn upgrade<S: Stream>(
     stream: S,
-) -> Result<(WebSocketStream<S>, Admission), tokio_tungstenite::tungstenite::Error> {
+    status: Option<u16>,
+) -> Result<Upgraded<S>, tokio_tungstenite::tungstenite::Error> {
     let mut admission = None;
     #[expect(clippy::result_large_err, reason = "the type of the handshake's callback")]
     let look = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
-        admission = Admission::read(request.uri(), request.headers());
-        if admission.is_some() {
-            return Ok(response);
+        if let Some(status) = status.and_then(|status| StatusCode::from_u16(status).ok()) {
+            return Err(refusal(status, "refused on purpose"));
         }
-        let mut refusal = ErrorResponse::new(Some("no such path".to_owned()));
-        *refusal.status_mut() = tokio_tungstenite::tungstenite::http::StatusCode::NOT_FOUND;
-        Err(refusal)
+        admission = Admission::read(request.uri(), request.headers());
+        if admission.is_some() { Ok(response) } else { Err(refusal(StatusCode::NOT_FOUND, "no such path")) }
     };
+    let stream = Line::new(stream);
     let socket = tokio_tungstenite::accept_hdr_async_with_config(stream, look, Some(limits())).await?;
     let admission = admission.ok_or(tokio_tungstenite::tungstenite::Error::ConnectionClosed)?;
     Ok((socket, admission))
+}
+
+fn refusal(status: StatusCode, text: &str) -> ErrorResponse {
+    let mut refusal = ErrorResponse::new(Some(text.to_owned()));
+    *refusal.status_mut() = status;
+    refusal
 }
 
 /// Buffers of a socket. Nothing is kept back for later, and a client that does not read is cut off.
 fn limits() -> WebSocketConfig {
     /// Room for a chunk of audio in one read.
     const READ_BUFFER: usize = 16 * 1024;
-    /// Several seconds of output in base64.
-    const WRITE_BUFFER_MAX: usize = 1024 * 1024;
+    /// The largest message that is ever sent, one that is too large on purpose.
+    const WRITE_BUFFER_MAX: usize = 64 * 1024 * 1024;
     /// The largest client messages are images and histories; the service takes no megabytes.
     const MESSAGE_MAX: usize = 4 * 1024 * 1024;
     WebSocketConfig::default()

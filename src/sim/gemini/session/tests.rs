@@ -12,6 +12,10 @@ use super::super::{Call, Credential, Ending, Service, Turn, Utterance};
 use super::*;
 use crate::secret::Secret;
 
+mod faults;
+mod recovery;
+mod tools;
+
 /// A client and the machine, with what came out: the millisecond and what it was.
 struct Story {
     session: Session,
@@ -20,6 +24,18 @@ struct Story {
     log: Vec<(u64, String)>,
     audio: Vec<u8>,
     messages: Vec<Value>,
+    seen: Vec<Observation>,
+}
+
+fn arrival(behaviour: Behaviour, scenario: Scenario) -> Arrival {
+    Arrival {
+        behaviour: behaviour.into(),
+        scenario: scenario.into(),
+        admission: admission(),
+        registry: Registry::default(),
+        connection: 1,
+        seed: 1,
+    }
 }
 
 fn admission() -> Admission {
@@ -32,7 +48,7 @@ fn utterance(text: &str, ms: usize) -> Utterance {
 }
 
 fn turn(heard: &str, text: &str, ms: usize) -> Turn {
-    Turn { heard: heard.to_owned(), call: None, say: vec![utterance(text, ms)] }
+    Turn { heard: heard.to_owned(), say: vec![utterance(text, ms)], ..Turn::default() }
 }
 
 fn scenario() -> Scenario {
@@ -45,9 +61,13 @@ fn scenario() -> Scenario {
 
 impl Story {
     fn of(behaviour: Behaviour, scenario: Scenario) -> Self {
-        let session = Session::new(behaviour.into(), scenario.into(), admission(), 1);
-        let (log, audio, messages) = (Vec::new(), Vec::new(), Vec::new());
-        let mut story = Self { session, start: Instant::now(), now: 0, log, audio, messages };
+        Self::arriving(arrival(behaviour, scenario))
+    }
+
+    fn arriving(arrival: Arrival) -> Self {
+        let session = Session::new(arrival);
+        let (log, audio, messages, seen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut story = Self { session, start: Instant::now(), now: 0, log, audio, messages, seen };
         story.drain();
         story
     }
@@ -117,7 +137,8 @@ impl Story {
                     self.log.push((self.now, entry));
                 }
                 Output::Close { code, reason } => self.log.push((self.now, format!("{code} {reason}"))),
-                Output::Observed(_) => {}
+                Output::Break(how) => self.log.push((self.now, format!("{how:?}"))),
+                Output::Observed(observation) => self.seen.push(observation),
             }
         }
     }
@@ -262,7 +283,7 @@ fn credentials_are_judged_after_setup(
     let behaviour = Behaviour { keys: vec![Secret::new("k")], ..Behaviour::default() };
     let admission = Admission { service, version: "v1".to_owned(), credential };
     let mut story = Story::of(behaviour.clone(), scenario());
-    story.session = Session::new(behaviour.into(), scenario().into(), admission, 1);
+    story.session = Session::new(Arrival { admission, ..arrival(behaviour, scenario()) });
     story.run(1000);
     assert_eq!(story.log, [], "the socket opens");
     story.send(json!({"setup": {"model": "m"}}));
@@ -402,7 +423,7 @@ fn a_barge_in_while_generating_skips_generation_complete() {
 impl Story {
     /// The caller has said the first thing and the answer has just begun; the log starts there.
     fn after_first_turn_begins(self) -> Self {
-        let mut story = Self::live(self.session.behaviour.personality);
+        let mut story = Self::live(self.session.arrival.behaviour.personality);
         story.speak(3000, 420);
         story.speak(0, 800);
         let begun = story.log.iter().position(|(_, entry)| entry == "A").expect("the answer has begun");
@@ -569,10 +590,15 @@ fn content_that_is_not_complete_stops_the_model() {
     assert_eq!(story.entries(), ["A", "interrupted", "turnComplete"]);
 }
 
+/// A setup that declares the function like this.
+fn declared(behavior: &str) -> Value {
+    json!({"tools": [{"functionDeclarations": [{"name": "lookup", "behavior": behavior}]}]})
+}
+
 fn with_call() -> Scenario {
     let args = json!({"order": 17}).as_object().unwrap().clone();
     let mut scenario = scenario();
-    scenario.turns[0].call = Some(Call { name: "lookup".to_owned(), args });
+    scenario.turns[0].calls = vec![Call { name: "lookup".to_owned(), args }];
     scenario
 }
 
@@ -589,9 +615,6 @@ fn an_answer_waits_for_the_result_of_its_call(#[case] personality: Personality, 
     let call = story.messages.last().unwrap()["toolCall"]["functionCalls"][0].clone();
     assert_eq!((&call["name"], &call["args"]), (&json!("lookup"), &json!({"order": 17})));
     let answer = |id: &Value| json!({"tool_response": {"function_responses": [{"id": id, "name": "lookup", "response": {}}]}});
-    story.send(answer(&json!("another")));
-    story.run(3000);
-    assert_eq!(story.close_reason(), "toolCall");
     story.send(answer(&call["id"]));
     story.run(3000);
     let called = story.entries().iter().position(|entry| *entry == "toolCall").unwrap();
@@ -600,7 +623,7 @@ fn an_answer_waits_for_the_result_of_its_call(#[case] personality: Personality, 
 
 #[test]
 fn a_barge_in_cancels_a_pending_call() {
-    let mut story = Story::ready(Behaviour::default(), with_call(), json!({}));
+    let mut story = Story::ready(Behaviour::default(), with_call(), declared("BLOCKING"));
     story.speak(3000, 200);
     story.speak(0, 2000);
     story.speak(3000, 60);
@@ -668,7 +691,7 @@ fn after_the_last_turn_it_listens_and_keeps_silent() {
 
 #[test]
 fn observations_follow_what_they_tell_of() {
-    let mut session = Session::new(Behaviour::default().into(), scenario().into(), admission(), 1);
+    let mut session = Session::new(arrival(Behaviour::default(), scenario()));
     let now = Instant::now();
     session.handle_message(br#"{"setup": {"model": "m"}}"#, now);
     session.handle_timeout(now + Duration::from_secs(1));
@@ -678,21 +701,25 @@ fn observations_follow_what_they_tell_of() {
             session.handle_timeout(due);
         }
     }
-    session.handle_closed();
+    session.handle_closed(Closing::Lost, now + Duration::from_secs(9));
+    let is_handle = |text: &String| text.starts_with("handle issued");
     let observed: Vec<_> = std::iter::from_fn(|| session.poll_output())
         .filter_map(|output| match output {
             Output::Observed(observation) => Some(observation.to_string()),
-            Output::Message(_) | Output::Close { .. } => None,
+            Output::Message(_) | Output::Close { .. } | Output::Break(_) => None,
         })
+        .filter(|text| !is_handle(text))
         .collect();
     let expected = [
         "connected",
         r#"setup received: {"setup": {"model": "m"}}"#,
+        "setup complete",
+        "text received: Hi",
         "answer started",
         "generation complete",
         "turn complete",
         "audio received: 0 samples",
-        "closed",
+        "closed by the client without a close frame",
     ];
     assert_eq!(observed, expected);
 }
