@@ -23,7 +23,7 @@ mod policy;
 mod refusal;
 mod request;
 mod scenario;
-mod schema;
+pub(in crate::sim) mod schema;
 mod script;
 mod server;
 mod session;
