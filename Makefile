@@ -16,7 +16,7 @@ test: deps ## format, lints, all tests
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
 
-interop: deps deps-interop ## the official Python SDK talks with the simulated Gemini Live service
+interop: deps deps-interop ## the official Python clients talk with the simulated services
 	$(CARGO) build --locked
 	tests/interop/run.sh
 

@@ -3,6 +3,7 @@
 mod carrier;
 mod faults;
 mod gemini;
+mod providers;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Peer {
@@ -10,11 +11,14 @@ pub(crate) enum Peer {
     Gemini(gemini::Args),
     /// A carrier that plays a recorded caller against a server.
     Carrier(carrier::Args),
+    /// The HTTP providers of speech and language models, with faults on demand.
+    Providers(providers::Args),
 }
 
 pub(crate) async fn run(peer: Peer) -> anyhow::Result<()> {
     match peer {
         Peer::Gemini(args) => gemini::run(args).await,
         Peer::Carrier(args) => carrier::run(args).await,
+        Peer::Providers(args) => providers::run(args).await,
     }
 }

@@ -31,7 +31,7 @@ mod refusal;
 mod request;
 mod resumption;
 mod scenario;
-mod schema;
+pub(in crate::sim) mod schema;
 mod script;
 mod server;
 mod session;

@@ -4,7 +4,7 @@
 //! strings, enums by name or number; gives the canonical form (camelCase, plain numbers, enum names, no
 //! nulls). Knows nothing of what the messages mean; the messages of the service are in `table`.
 
-mod table;
+pub(in crate::sim) mod table;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -17,14 +17,14 @@ use super::refusal::Refusal;
 pub(super) use table::CLIENT_MESSAGE;
 
 /// A message type.
-pub(super) struct Message {
+pub(in crate::sim) struct Message {
     fields: &'static [(&'static str, Kind)],
     /// The name of the `oneof` and its members.
     oneof: (&'static str, &'static [&'static str]),
 }
 
 /// A field type.
-pub(super) enum Kind {
+pub(in crate::sim) enum Kind {
     Bool,
     Int32,
     Int64,
@@ -43,11 +43,15 @@ pub(super) enum Kind {
 }
 
 impl Message {
-    const fn new(fields: &'static [(&'static str, Kind)]) -> Self {
+    pub(in crate::sim) const fn new(fields: &'static [(&'static str, Kind)]) -> Self {
         Self { fields, oneof: ("", &[]) }
     }
 
-    const fn with_oneof(mut self, name: &'static str, members: &'static [&'static str]) -> Self {
+    pub(in crate::sim) const fn with_oneof(
+        mut self,
+        name: &'static str,
+        members: &'static [&'static str],
+    ) -> Self {
         self.oneof = (name, members);
         self
     }
@@ -58,12 +62,12 @@ impl Message {
 }
 
 /// The canonical form of a message.
-pub(super) fn canonical(value: Value, message: &Message) -> Result<Value, Refusal> {
+pub(in crate::sim) fn canonical(value: Value, message: &Message) -> Result<Value, Refusal> {
     Checker { path: String::new() }.message(value, message)
 }
 
 /// The bytes of a base64 string in either alphabet, with or without padding.
-pub(super) fn decode_bytes(text: &str) -> Option<Vec<u8>> {
+pub(in crate::sim) fn decode_bytes(text: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurpose =
         GeneralPurpose::new(&alphabet::STANDARD, PAD_INDIFFERENT.with_decode_allow_trailing_bits(true));
     if text.contains(['-', '_']) {

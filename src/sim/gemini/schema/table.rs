@@ -56,9 +56,10 @@ static GENERATION_CONFIG: Message = Message::new(&[
     ("seed", Int32),
 ]);
 
-const MODALITY: Kind = Kind::Enum("Modality", &["MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO"]);
+pub(in crate::sim) const MODALITY: Kind =
+    Kind::Enum("Modality", &["MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO"]);
 
-const MEDIA_RESOLUTION: Kind = Kind::Enum(
+pub(in crate::sim) const MEDIA_RESOLUTION: Kind = Kind::Enum(
     "MediaResolution",
     &[
         "MEDIA_RESOLUTION_UNSPECIFIED",
@@ -71,7 +72,7 @@ const MEDIA_RESOLUTION: Kind = Kind::Enum(
 static SPEECH_CONFIG: Message =
     Message::new(&[("voiceConfig", Kind::Message(&VOICE_CONFIG)), ("languageCode", Text)]);
 
-static VOICE_CONFIG: Message = Message::new(&[
+pub(in crate::sim) static VOICE_CONFIG: Message = Message::new(&[
     ("prebuiltVoiceConfig", Kind::Message(&PREBUILT_VOICE)),
     ("replicatedVoiceConfig", Kind::Message(&REPLICATED_VOICE)),
 ])
@@ -88,7 +89,7 @@ static REPLICATED_VOICE: Message = Message::new(&[
 
 static SIGNATURE: Message = Message::new(&[("signature", Text)]);
 
-static THINKING_CONFIG: Message = Message::new(&[
+pub(in crate::sim) static THINKING_CONFIG: Message = Message::new(&[
     ("includeThoughts", Bool),
     ("thinkingBudget", Int32),
     (
@@ -180,9 +181,10 @@ static AVATAR_CONFIG: Message = Message::new(&[
 static CUSTOMIZED_AVATAR: Message = Message::new(&[("imageMimeType", Text), ("imageData", Bytes)]);
 
 // The lists of harm categories grow; the names are not checked.
-static SAFETY_SETTING: Message = Message::new(&[("category", Text), ("threshold", Text), ("method", Text)]);
+pub(in crate::sim) static SAFETY_SETTING: Message =
+    Message::new(&[("category", Text), ("threshold", Text), ("method", Text)]);
 
-static TOOL: Message = Message::new(&[
+pub(in crate::sim) static TOOL: Message = Message::new(&[
     ("functionDeclarations", List(&Kind::Message(&FUNCTION_DECLARATION))),
     ("googleSearch", Struct),
     ("googleSearchRetrieval", Struct),
@@ -200,7 +202,7 @@ static FUNCTION_DECLARATION: Message = Message::new(&[
     ("behavior", Kind::Enum("Behavior", &["UNSPECIFIED", "BLOCKING", "NON_BLOCKING"])),
 ]);
 
-static SCHEMA: Message = Message::new(&[
+pub(in crate::sim) static SCHEMA: Message = Message::new(&[
     (
         "type",
         Kind::Enum(
@@ -234,7 +236,8 @@ static SCHEMA: Message = Message::new(&[
 static CLIENT_CONTENT: Message =
     Message::new(&[("turns", List(&Kind::Message(&CONTENT))), ("turnComplete", Bool)]);
 
-static CONTENT: Message = Message::new(&[("role", Text), ("parts", List(&Kind::Message(&PART)))]);
+pub(in crate::sim) static CONTENT: Message =
+    Message::new(&[("role", Text), ("parts", List(&Kind::Message(&PART)))]);
 
 static PART: Message = Message::new(&[
     ("text", Text),
