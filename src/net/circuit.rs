@@ -1,0 +1,184 @@
+//! The circuit breaker of one endpoint, shared by every call of the process. Knows nothing of what is dialled.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::breaker::{Admission, Breaker};
+
+/// Between two asks while enough attempts are under way: short beside a connection that takes half a second,
+/// and different for each waiter, so that they do not come back together.
+const ASK_AGAIN_MS: std::ops::RangeInclusive<u64> = 50..=150;
+
+/// The breaker of one endpoint. Its lock is held for an instant, never across a wait.
+#[derive(Debug, Default)]
+pub struct Circuit {
+    breaker: Mutex<Breaker>,
+}
+
+/// The endpoint is known to fail, or is under suspicion for longer than the caller can wait: go elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not asked: it failed too often of late")]
+pub struct Open;
+
+impl Circuit {
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Asks for leave to try the endpoint; waits while enough others try it, up to `give_up`.
+    pub async fn admit(self: &Arc<Self>, give_up: Duration) -> Result<Attempt, Open> {
+        let deadline = tokio::time::Instant::now() + give_up;
+        loop {
+            let admission = self.breaker().admit(now());
+            match admission {
+                Admission::Granted => return Ok(Attempt { circuit: Some(Arc::clone(self)) }),
+                Admission::Open => return Err(Open),
+                Admission::Busy => {}
+            }
+            let ask_again = tokio::time::Instant::now() + jitter();
+            if ask_again > deadline {
+                return Err(Open);
+            }
+            tokio::time::sleep_until(ask_again).await;
+        }
+    }
+
+    /// An established connection broke: a reason to be careful with the next ones.
+    pub fn suspect(&self) {
+        self.breaker().suspect();
+    }
+
+    /// Whether the endpoint is known to fail.
+    pub fn is_open(&self) -> bool {
+        self.breaker().is_open()
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Leave to try the endpoint once. Dropped without an outcome, it never was.
+#[derive(Debug)]
+#[must_use = "dropping it withdraws the attempt"]
+pub struct Attempt {
+    /// `None`: the outcome is reported.
+    circuit: Option<Arc<Circuit>>,
+}
+
+impl Attempt {
+    /// The endpoint is healthy.
+    pub fn succeed(mut self) {
+        if let Some(circuit) = self.circuit.take() {
+            circuit.breaker().succeed(now());
+        }
+    }
+
+    /// The endpoint failed.
+    pub fn fail(mut self) {
+        if let Some(circuit) = self.circuit.take() {
+            circuit.breaker().fail(now());
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(circuit) = self.circuit.take() {
+            circuit.breaker().withdraw();
+        }
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn jitter() -> Duration {
+    Duration::from_millis(rand::random_range(ASK_AGAIN_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::breaker::{FAILURES_MAX, PROBE_INTERVAL};
+
+    /// Longer than anything here.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A circuit under suspicion with as many attempts under way as it allows.
+    async fn busy() -> (Arc<Circuit>, Vec<Attempt>) {
+        let circuit = Circuit::new();
+        circuit.suspect();
+        let mut attempts = Vec::new();
+        for _ in 0..FAILURES_MAX {
+            attempts.push(circuit.admit(Duration::ZERO).await.unwrap());
+        }
+        (circuit, attempts)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_hundred_calls_in_an_outage_make_five_attempts_and_a_probe_every_five_seconds() {
+        let circuit = Circuit::new();
+        circuit.suspect();
+        let (tried, mut attempts) = mpsc::channel(200);
+        for _ in 0..200 {
+            let (circuit, tried) = (Arc::clone(&circuit), tried.clone());
+            tokio::spawn(async move {
+                while !tried.is_closed() {
+                    match circuit.admit(PATIENCE).await {
+                        Ok(attempt) => drop(tried.send(attempt).await),
+                        Err(Open) => tokio::time::sleep(jitter()).await,
+                    }
+                }
+            });
+        }
+        // All of the first ones fail at the same moment, a second later.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let first: Vec<_> = std::iter::from_fn(|| attempts.try_recv().ok()).collect();
+        assert_eq!(first.len(), FAILURES_MAX, "nobody else was admitted");
+        first.into_iter().for_each(Attempt::fail);
+        assert!(circuit.is_open());
+
+        let start = tokio::time::Instant::now();
+        for probe in 1..=3 {
+            attempts.recv().await.unwrap().fail();
+            let late = start.elapsed() - PROBE_INTERVAL * probe;
+            assert!(late < PROBE_INTERVAL / 2, "probe {probe}, {late:?} late");
+        }
+        assert!(attempts.try_recv().is_err(), "one probe at a time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_goes_on_when_an_attempt_succeeds() {
+        let (circuit, mut attempts) = busy().await;
+        let waiter = tokio::spawn({
+            let circuit = Arc::clone(&circuit);
+            async move { circuit.admit(PATIENCE).await.map(Attempt::succeed) }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!waiter.is_finished());
+        attempts.pop().unwrap().succeed();
+        assert_eq!(waiter.await.unwrap(), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_wait_longer_goes_elsewhere_in_time() {
+        let (circuit, _attempts) = busy().await;
+        let start = tokio::time::Instant::now();
+        let give_up = Duration::from_millis(400);
+        assert_eq!(circuit.admit(give_up).await.map(drop), Err(Open));
+        assert!(start.elapsed() <= give_up);
+        assert!(!circuit.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_without_an_outcome_makes_room() {
+        let (circuit, mut attempts) = busy().await;
+        assert_eq!(circuit.admit(Duration::ZERO).await.map(drop), Err(Open));
+        drop(attempts.pop());
+        assert!(circuit.admit(Duration::ZERO).await.is_ok());
+    }
+}
