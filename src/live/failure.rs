@@ -15,6 +15,9 @@ pub enum Failure {
     /// The upgrade was refused.
     #[error("the live service refused the connection with HTTP {status}")]
     Refused { status: u16 },
+    /// There is no credential, or no token for it.
+    #[error("cannot authenticate at the live service: {message}")]
+    Unauthorised { message: String },
     /// No `setupComplete` within its deadline.
     #[error("the live service did not confirm the setup in time")]
     SetupTimeout,
@@ -39,6 +42,7 @@ impl Failure {
             Self::Unreachable { .. } => "unreachable",
             Self::ConnectTimeout => "connect_timeout",
             Self::Refused { .. } => "refused",
+            Self::Unauthorised { .. } => "unauthorised",
             Self::SetupTimeout => "setup_timeout",
             Self::Closed { .. } => "closed",
             Self::Broken { .. } => "broken",

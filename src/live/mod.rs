@@ -91,7 +91,7 @@ pub enum Command {
 /// The configuration of a session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
-    /// Model name without the `models/` prefix.
+    /// The name of a model, or its resource path where the endpoint wants another than `models/NAME`.
     pub model: String,
     /// One of the prebuilt voices; `None`: the service's choice.
     pub voice: Option<String>,

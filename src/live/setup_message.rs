@@ -1,5 +1,6 @@
 //! The `setup` message: a session's configuration as the service wants it.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
@@ -13,7 +14,7 @@ const HALF_CASCADE: &str = "gemini-live-2.5-flash";
 /// so that a long call does not end at the limit of the window.
 pub(super) fn encode(setup: &Setup, out: &mut String) {
     let mut message = json!({
-        "model": format!("models/{}", setup.model),
+        "model": resource(&setup.model),
         "generationConfig": generation_config(setup),
         "sessionResumption": setup.handle.as_ref().map_or_else(|| json!({}), |handle| json!({"handle": handle})),
         "contextWindowCompression": {"slidingWindow": {}},
@@ -28,6 +29,11 @@ pub(super) fn encode(setup: &Setup, out: &mut String) {
         message["realtimeInputConfig"] = realtime_input_config(&setup.vad);
     }
     let _ = write!(out, "{}", json!({ "setup": message }));
+}
+
+/// The name of a model as a resource; a path is one already.
+fn resource(model: &str) -> Cow<'_, str> {
+    if model.contains('/') { model.into() } else { format!("models/{model}").into() }
 }
 
 fn generation_config(setup: &Setup) -> Value {
@@ -60,7 +66,7 @@ fn instruction(setup: &Setup) -> String {
 }
 
 fn is_half_cascade(setup: &Setup) -> bool {
-    setup.model == HALF_CASCADE
+    setup.model.rsplit('/').next() == Some(HALF_CASCADE)
 }
 
 fn realtime_input_config(vad: &Vad) -> Value {

@@ -146,6 +146,23 @@ fn only_a_half_cascade_model_gets_a_language_code() {
     assert_eq!(message["setup"].get("realtimeInputConfig"), None);
 }
 
+#[test]
+fn the_path_of_a_model_stays_as_it_is() {
+    let model = "projects/p/locations/us/publishers/google/models/gemini-live-2.5-flash";
+    let setup = Setup {
+        model: model.into(),
+        voice: None,
+        language: Some("de-DE".into()),
+        prompt: String::new(),
+        temperature: None,
+        vad: Vad::default(),
+        handle: None,
+    };
+    let message = encoded(&Command::Setup(Box::new(setup)));
+    assert_eq!(message["setup"]["model"], model);
+    assert_eq!(message["setup"]["generationConfig"]["speechConfig"]["languageCode"], "de-DE");
+}
+
 #[rstest]
 #[case(Command::Audio(Frame::new(Rate::MODEL_IN, &[0, 1, -1])),
     serde_json::json!({"realtimeInput": {"audio": {"mimeType": "audio/pcm;rate=16000", "data": "AAABAP//"}}}))]
