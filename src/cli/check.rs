@@ -1,12 +1,13 @@
 //! `patchcord check`: what is wrong with the configuration, and what would run with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
 use super::text;
 use crate::call::agent::Agent;
 use crate::config::{self, Config, Finding, Severity};
+use crate::provider::gemini::{Developer, Endpoint};
 use crate::server;
 
 #[derive(Debug, clap::Args)]
@@ -49,12 +50,36 @@ fn summary(config: &Config) -> String {
         ("public URL", or_missing(public_url)),
         ("Twilio webhook", or_missing(webhook.as_deref())),
         ("call log", config.store.path.display().to_string()),
-        ("live service", format!("{} ({})", config.live.endpoint, config.live.api_version)),
     ]);
+    for (index, endpoint) in config.live.endpoints().iter().enumerate() {
+        let name = if index == 0 { "live service" } else { "" };
+        facts.push((name, located(endpoint, config.live.default_credentials.as_deref())));
+    }
     for (index, agent) in config.agents.iter().enumerate() {
         facts.push((if index == 0 { "agents" } else { "" }, described(agent)));
     }
     facts.iter().map(|(name, value)| format!("{name:<15} {}\n", text::line(value))).collect()
+}
+
+fn located(endpoint: &Endpoint, default_credentials: Option<&Path>) -> String {
+    let model = |model: &Option<String>| model.as_ref().map(|name| format!(", {name}")).unwrap_or_default();
+    match endpoint {
+        Endpoint::Developer(developer) => {
+            let Developer { endpoint, api_version, model: name } = developer;
+            format!("{endpoint} ({api_version}){}", model(name))
+        }
+        Endpoint::Vertex(vertex) => {
+            let file = vertex.credentials_file.as_deref().or(default_credentials);
+            let access = match (&vertex.project, file) {
+                (None, _) => "express mode".to_owned(),
+                (Some(project), Some(file)) => format!("project {project} by {}", file.display()),
+                (Some(project), None) => format!("project {project} by the account of this machine"),
+            };
+            let place = vertex.location.as_deref().map(|place| format!(" {place},")).unwrap_or_default();
+            let origin = vertex.origin();
+            format!("{origin} ({}): Vertex AI,{place} {access}{}", vertex.api_version, model(&vertex.model))
+        }
+    }
 }
 
 fn described(agent: &Agent) -> String {

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::bridge::Bridge;
 use crate::config::Config;
-use crate::provider::gemini::Dialer;
+use crate::provider::gemini::{self, Dialer};
 use crate::secret::Secret;
 use crate::server::{self, State};
 use crate::store;
@@ -34,8 +34,13 @@ impl Service {
         tls: Arc<ClientConfig>,
     ) -> anyhow::Result<Self> {
         let secrets = &config.secrets;
-        let key = secrets.gemini_api_key.clone().unwrap_or_default();
-        let bridge = Arc::new(Bridge::new(store, Dialer::new(&config.live, &key, tls)?));
+        let keys = gemini::Keys {
+            developer: secrets.gemini_api_key.clone().unwrap_or_default(),
+            vertex: secrets.vertex_api_key.clone().unwrap_or_default(),
+        };
+        let dialers: Vec<Dialer> = gemini::dialers(&config.live, &keys, &tls)?;
+        let first = dialers.into_iter().next().context("no live endpoint is configured")?;
+        let bridge = Arc::new(Bridge::new(store, first));
         let tokens: Vec<Secret> = [&secrets.twilio_auth_token, &secrets.twilio_auth_token_secondary]
             .into_iter()
             .flatten()

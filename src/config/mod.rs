@@ -49,6 +49,8 @@ pub struct Twilio {
 pub struct Secrets {
     /// `GEMINI_API_KEY`
     pub gemini_api_key: Option<Secret>,
+    /// `VERTEX_API_KEY`: of Vertex AI in express mode.
+    pub vertex_api_key: Option<Secret>,
     /// `TWILIO_AUTH_TOKEN`
     pub twilio_auth_token: Option<Secret>,
     /// `TWILIO_AUTH_TOKEN_SECONDARY`: the other token while they are rotated.
@@ -92,8 +94,12 @@ const DEFAULT_FILE: &str = "patchcord.toml";
 const FILE_VARIABLE: &str = "PATCHCORD_CONFIG";
 
 const GEMINI_API_KEY: &str = "GEMINI_API_KEY";
+const VERTEX_API_KEY: &str = "VERTEX_API_KEY";
 const TWILIO_AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
 const TWILIO_AUTH_TOKEN_SECONDARY: &str = "TWILIO_AUTH_TOKEN_SECONDARY";
+
+/// Names the key file of a service account, as for every client of Google Cloud.
+const GOOGLE_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 
 /// The environment of this process, for [`Config::load`].
 pub fn environment(name: &str) -> Option<String> {
@@ -112,6 +118,7 @@ impl Config {
             Err(source) => return Err(Error::Unreadable { path: file, source }),
         };
         config.secrets = Secrets::load(env);
+        config.live.default_credentials = variable(env, GOOGLE_CREDENTIALS).map(PathBuf::from);
         config.complete();
         Ok(config)
     }
@@ -144,6 +151,7 @@ impl Secrets {
         let secret = |name| variable(env, name).map(Secret::new);
         Self {
             gemini_api_key: secret(GEMINI_API_KEY),
+            vertex_api_key: secret(VERTEX_API_KEY),
             twilio_auth_token: secret(TWILIO_AUTH_TOKEN),
             twilio_auth_token_secondary: secret(TWILIO_AUTH_TOKEN_SECONDARY),
         }

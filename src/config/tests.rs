@@ -4,6 +4,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 
 use super::*;
+use crate::provider::gemini::{Developer, Endpoint, Vertex};
 
 const EXAMPLE: &str = include_str!("../../patchcord.example.toml");
 
@@ -74,6 +75,36 @@ fn the_comments_of_the_example_are_the_defaults() {
     );
 }
 
+/// The list of endpoints in the example: what is indented behind its comments.
+fn listed() -> String {
+    let lines = EXAMPLE.lines().filter_map(|line| line.strip_prefix("#   "));
+    lines
+        .skip_while(|line| *line != "[[live.endpoints]]")
+        .take_while(|line| !line.starts_with("project  "))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_endpoints_of_the_example_are_one_of_each_kind() {
+    assert_eq!(findings(&listed()), [] as [&str; 0]);
+    let endpoints = load(&listed()).unwrap().live.endpoints();
+    let vertex = Vertex {
+        project: Some("my-project".to_owned()),
+        location: Some("us-central1".to_owned()),
+        ..Vertex::default()
+    };
+    assert_eq!(endpoints, [Endpoint::Developer(Developer::default()), Endpoint::Vertex(vertex)]);
+}
+
+#[test]
+fn without_a_list_the_keys_of_live_are_the_one_endpoint() {
+    let config = load("[live]\nendpoint = \"ws://127.0.0.1:1\"\napi_version = \"v1\"").unwrap();
+    let developer =
+        Developer { endpoint: "ws://127.0.0.1:1".to_owned(), api_version: "v1".to_owned(), model: None };
+    assert_eq!(config.live.endpoints(), [Endpoint::Developer(developer)]);
+}
+
 #[test]
 fn an_empty_file_is_the_defaults_with_one_agent() {
     let config = load("").unwrap();
@@ -122,6 +153,16 @@ fn an_empty_greeting_is_none() {
 #[case::unknown_key(
     "[server]\nlisen = \"127.0.0.1:1\"",
     "test.toml:2:1: server.lisen: unknown field `lisen`, expected `listen` or `public_url`; did you mean `listen`?"
+)]
+#[case::unknown_key_of_an_endpoint(
+    "[[live.endpoints]]\nkind = 'vertex'\nprojct = 'p'",
+    "test.toml:3:1: live.endpoints[0].projct: unknown field `projct`, expected one of `project`, `location`, \
+     `api_version`, `endpoint`, `credentials_file`, `quota_project`, `model`; did you mean `project`?"
+)]
+#[case::unknown_kind(
+    "[[live.endpoints]]\nkind = 'vortex'",
+    "test.toml:2:8: live.endpoints[0].kind: unknown variant `vortex`, expected `developer` or `vertex`; \
+     see patchcord.example.toml for every key and the kind of its value"
 )]
 #[case::unknown_section(
     "[sever]",
@@ -187,6 +228,47 @@ fn a_secret_in_the_file_names_its_variable_and_not_its_value(
     "live.endpoint: is ws://, which is allowed for this machine only"
 )]
 #[case("live.api_version = ''", "live.api_version: is not the name of a version")]
+#[case("live.endpoints = [{ kind = 'vertex', project = 'p' }]", "live.endpoints[0].location: is missing")]
+#[case(
+    "live.endpoints = [{ kind = 'vertex', project = 'P/q', location = 'us' }]",
+    "live.endpoints[0].project: is not the ID of a project"
+)]
+#[case(
+    "live.endpoints = [{ kind = 'vertex', project = 'p', location = 'us.evil.com/' }]",
+    "live.endpoints[0].location: is not the name of a location"
+)]
+#[case(
+    "live.endpoints = [{ kind = 'vertex', location = 'us' }]",
+    "live.endpoints[0].project: is missing, and the express mode has no location"
+)]
+#[case(
+    "live.endpoints = [{ kind = 'vertex', project = 'p', location = 'us', endpoint = 'ws://x.example.com' }]",
+    "live.endpoints[0].endpoint: is ws://, which is allowed for this machine only"
+)]
+#[case(
+    "live.endpoints = [{ kind = 'vertex', project = 'p', location = 'us', api_version = '../v1' }]",
+    "live.endpoints[0].api_version: is not the name of a version"
+)]
+#[case(
+    "live.endpoints = [{ kind = 'vertex', project = 'p', location = 'us', credentials_file = '/nowhere/sa.json' }]",
+    "live.endpoints[0].credentials_file: /nowhere/sa.json cannot be read (entity not found)"
+)]
+#[case(
+    "live.endpoints = [{ kind = 'vertex' }]",
+    "VERTEX_API_KEY: is not set: Vertex AI without a project gives no live session"
+)]
+#[case(
+    "live.endpoints = [{ kind = 'developer' }, { kind = 'developer' }]",
+    "live.endpoints[1].kind: is that of an endpoint before, with all its settings"
+)]
+#[case(
+    "live.endpoints = [{ kind = 'developer', model = 'models/a' }]",
+    "live.endpoints[0].model: is not the name of a model"
+)]
+#[case(
+    "live = { api_version = 'v1', endpoints = [{ kind = 'developer' }] }",
+    "live.api_version: is not used beside [[live.endpoints]]"
+)]
 #[case("live.connect_timeout_ms = 0", "live.connect_timeout_ms: 0 ms is not between 100 and 60000")]
 #[case("store.path = ''", "store.path: is empty")]
 #[case("store.path = '/'", "store.path: is a folder")]
@@ -270,6 +352,52 @@ fn missing_secrets_are_findings_of_the_environment() {
     assert_eq!(config.validate()[0].severity, Severity::Warning);
 }
 
+#[test]
+fn only_the_developer_api_needs_the_key_of_the_gemini_api() {
+    let mut config = load(
+        "server.public_url = 'https://v.example.com'\n\
+         live.endpoints = [{ kind = 'vertex', project = 'p', location = 'us' }]",
+    )
+    .unwrap();
+    config.secrets.gemini_api_key = None;
+    assert_eq!(config.validate(), []);
+}
+
+#[rstest]
+#[case("{\"type\": \"service_account\", \"private_key\": \"hunter2\"}", None)]
+#[case(
+    "{\"type\": \"authorized_user\", \"secret\": \"hunter2\"}",
+    Some("is of a user, not of a service account")
+)]
+#[case("hunter2", Some("is not JSON"))]
+fn the_key_file_that_the_environment_names_is_looked_at_and_not_printed(
+    #[case] text: &str,
+    #[case] finding: Option<&str>,
+) {
+    let folder = TempDir::new().unwrap();
+    let [file, key] = ["p.toml", "sa.json"].map(|name| folder.path().join(name));
+    fs::write(&key, text).unwrap();
+    let endpoints = "live.endpoints = [{ kind = 'vertex', project = 'p', location = 'us' }]";
+    fs::write(&file, format!("server.public_url = 'https://v.example.com'\n{endpoints}")).unwrap();
+    let env = |name: &str| match name {
+        GOOGLE_CREDENTIALS => Some(key.display().to_string()),
+        _ => keys(name),
+    };
+    let lines: Vec<_> =
+        Config::load(Some(&file), &env).unwrap().validate().iter().map(ToString::to_string).collect();
+    match finding {
+        Some(finding) => {
+            assert!(lines.len() == 1 && lines[0].contains(finding), "{lines:?}");
+            assert!(
+                lines[0].starts_with("error: GOOGLE_APPLICATION_CREDENTIALS (environment): "),
+                "{lines:?}"
+            );
+            assert!(!lines[0].contains("hunter2"), "{lines:?}");
+        }
+        None => assert_eq!(lines, [] as [&str; 0]),
+    }
+}
+
 #[rstest]
 #[case("\"quoted\"", "0123", None, "error: GEMINI_API_KEY")]
 #[case("AIza", "two\nlines", None, "error: TWILIO_AUTH_TOKEN ")]
@@ -283,6 +411,7 @@ fn damaged_secrets_are_found_and_not_printed(
     let mut config = load("server.public_url = \"https://v.example.com\"").unwrap();
     config.secrets = Secrets {
         gemini_api_key: Some(Secret::new(gemini)),
+        vertex_api_key: None,
         twilio_auth_token: Some(Secret::new(twilio)),
         twilio_auth_token_secondary: secondary.map(Secret::new),
     };

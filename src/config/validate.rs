@@ -1,6 +1,7 @@
 //! What is wrong or doubtful in a configuration that could be read: everything at once.
 
 mod agents;
+mod live;
 mod origin;
 
 use std::path::Path;
@@ -8,16 +9,17 @@ use std::path::Path;
 use self::origin::Origin;
 use super::{
     Config, Finding, GEMINI_API_KEY, Place, Severity, TWILIO_AUTH_TOKEN, TWILIO_AUTH_TOKEN_SECONDARY,
+    VERTEX_API_KEY,
 };
 use crate::secret::Secret;
-use crate::{provider, server};
+use crate::server;
 
 pub(super) fn findings(config: &Config) -> Vec<Finding> {
     let place = config.file.clone().map_or(Place::NoFile, Place::File);
     let mut report = Report { place, findings: Vec::new() };
     server(&config.server, &mut report);
     store(&config.store.path, &mut report);
-    live(&config.live, &mut report);
+    live::check(&config.live, &mut report);
     twilio(config.twilio.account_sid.as_deref(), &mut report);
     agents::check(&config.agents, &mut report);
     secrets(config, &mut report);
@@ -71,23 +73,6 @@ fn store(path: &Path, report: &mut Report) {
     }
 }
 
-fn live(config: &provider::gemini::Config, report: &mut Report) {
-    /// Below a hundred milliseconds no TLS connection is made; after a minute no caller is left.
-    const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
-    if let Err(fault) = Origin::parse(&config.endpoint, "wss", "ws") {
-        let remedy = "write scheme and host only, or delete the key for the public service";
-        report.error("live.endpoint", fault.to_string(), remedy);
-    }
-    let version = &config.api_version;
-    if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        report.error("live.api_version", "is not the name of a version", "write \"v1beta\" or \"v1alpha\"");
-    }
-    if !TIMEOUT_MS.contains(&config.connect_timeout_ms) {
-        let message = format!("{} ms is not between 100 and 60000", config.connect_timeout_ms);
-        report.error("live.connect_timeout_ms", message, "5000 suits a caller on the line");
-    }
-}
-
 fn twilio(account_sid: Option<&str>, report: &mut Report) {
     /// `AC` and 32 hexadecimal digits (<https://www.twilio.com/docs/glossary/what-is-a-sid>).
     fn is_account_sid(sid: &str) -> bool {
@@ -102,13 +87,7 @@ fn twilio(account_sid: Option<&str>, report: &mut Report) {
 
 fn secrets(config: &Config, report: &mut Report) {
     let secrets = &config.secrets;
-    if secrets.gemini_api_key.is_none() {
-        let is_simulated =
-            Origin::parse(&config.live.endpoint, "wss", "ws").is_ok_and(|origin| origin.is_loopback());
-        let severity = if is_simulated { Severity::Warning } else { Severity::Error };
-        let remedy = "set it to a key of the Gemini API (https://aistudio.google.com/apikey)";
-        report.environment(severity, GEMINI_API_KEY, "is not set: no call gets a live session", remedy);
-    }
+    live::check_keys(config, report);
     if secrets.twilio_auth_token.is_none() {
         let remedy = "set it to the Auth Token of the account, from the Twilio console";
         let message = "is not set: webhooks cannot be told from forgeries";
@@ -120,6 +99,7 @@ fn secrets(config: &Config, report: &mut Report) {
     }
     let named = [
         (GEMINI_API_KEY, &secrets.gemini_api_key),
+        (VERTEX_API_KEY, &secrets.vertex_api_key),
         (TWILIO_AUTH_TOKEN, &secrets.twilio_auth_token),
         (TWILIO_AUTH_TOKEN_SECONDARY, &secrets.twilio_auth_token_secondary),
     ];

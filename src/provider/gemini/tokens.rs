@@ -1,0 +1,139 @@
+//! OAuth tokens of a service account: fetched when the first is needed, kept until they expire.
+//!
+//! Nothing here prints a token or a key; errors say what went wrong and never quote what was read.
+
+use std::error::Error as _;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use gcp_auth::{CustomServiceAccount, MetadataServiceAccount, Token, TokenProvider as _};
+use tokio::sync::Mutex;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+
+use crate::live::failure::Failure;
+
+/// The only scope that Vertex AI has (Vertex AI, "Authenticate"; OAuth 2.0 scopes for Google APIs).
+const SCOPES: [&str; 1] = ["https://www.googleapis.com/auth/cloud-platform"];
+
+/// Who the tokens are for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The service account of this key file.
+    File(PathBuf),
+    /// The service account of the machine, from the metadata server of Google Cloud.
+    Machine,
+}
+
+/// The tokens of one endpoint. While one is fetched, everybody waits for that one.
+pub(super) struct Tokens {
+    source: Source,
+    account: Mutex<Option<Account>>,
+}
+
+/// A service account, with the last token it got.
+enum Account {
+    OfFile(CustomServiceAccount),
+    OfMachine(MetadataServiceAccount),
+}
+
+impl Account {
+    async fn token(&self) -> Result<Arc<Token>, gcp_auth::Error> {
+        match self {
+            Self::OfFile(account) => account.token(&SCOPES).await,
+            Self::OfMachine(account) => account.token(&SCOPES).await,
+        }
+    }
+}
+
+impl Tokens {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source, account: Mutex::new(None) }
+    }
+
+    /// A token that is good by its date.
+    pub(super) async fn current(&self) -> Result<Arc<Token>, Failure> {
+        self.fetch(&mut *self.account.lock().await).await
+    }
+
+    /// Another token than this one, which was refused: fetched anew, unless somebody else has done so meanwhile.
+    /// The key file is read again: keys are rotated.
+    pub(super) async fn instead_of(&self, refused: &Token) -> Result<Arc<Token>, Failure> {
+        let mut account = self.account.lock().await;
+        let token = self.fetch(&mut account).await?;
+        if token.as_str() != refused.as_str() {
+            return Ok(token);
+        }
+        *account = None;
+        self.fetch(&mut account).await
+    }
+
+    async fn fetch(&self, account: &mut Option<Account>) -> Result<Arc<Token>, Failure> {
+        let account = match account {
+            Some(account) => account,
+            None => account.insert(self.open().await?),
+        };
+        account.token().await.map_err(|error| refused(&error))
+    }
+
+    async fn open(&self) -> Result<Account, Failure> {
+        match &self.source {
+            Source::File(path) => {
+                let fault = |message: String| Failure::Unauthorised {
+                    message: format!("key file {}: {message}", path.display()),
+                };
+                let text = tokio::fs::read_to_string(path).await.map_err(|error| fault(error.to_string()))?;
+                let account = CustomServiceAccount::from_json(&text).map_err(|error| fault(told(&error)))?;
+                Ok(Account::OfFile(account))
+            }
+            Source::Machine => {
+                let account = MetadataServiceAccount::new().await.map_err(|error| {
+                    let message = format!("no key file, and no metadata server: {}", told(&error));
+                    Failure::Unauthorised { message }
+                })?;
+                Ok(Account::OfMachine(account))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// The request with a token.
+pub(super) fn authorised(request: &Request, token: &Token) -> Result<Request, Failure> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.as_str())).map_err(|_| {
+        Failure::Unauthorised { message: "the token holds characters that cannot be sent".to_owned() }
+    })?;
+    value.set_sensitive(true);
+    let mut request = request.clone();
+    request.headers_mut().insert("authorization", value);
+    Ok(request)
+}
+
+/// Why an account got no token: nobody was reached, or somebody said no.
+fn refused(error: &gcp_auth::Error) -> Failure {
+    use gcp_auth::Error::{Http, Io, Json, NoAuthMethod, Other, Str};
+    let message = format!("token server: {}", told(error));
+    match error {
+        Http(..) | Other(..) => Failure::Unreachable { message },
+        Io(..) | Json(..) | NoAuthMethod(..) | Str(_) => Failure::Unauthorised { message },
+    }
+}
+
+/// The error with its causes, but of JSON only the place: its errors quote what they read, and that is a secret.
+fn told(error: &gcp_auth::Error) -> String {
+    use gcp_auth::Error::{Http, Io, Json, NoAuthMethod, Other, Str};
+    match error {
+        Json(what, source) => format!("{what}, line {} column {}", source.line(), source.column()),
+        Http(what, _) | Other(what, _) => {
+            let causes = std::iter::successors(error.source(), |&cause| cause.source());
+            causes.fold((*what).to_owned(), |told, cause| format!("{told}: {cause}"))
+        }
+        Io(..) | NoAuthMethod(..) | Str(_) => error.to_string(),
+    }
+}
