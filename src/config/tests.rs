@@ -156,11 +156,13 @@ fn an_empty_greeting_is_none() {
 )]
 #[case::unknown_key_of_an_endpoint(
     "[[live.endpoints]]\nkind = 'vertex'\nprojct = 'p'",
-    "test.toml:1:3: live.endpoints[0]: unknown field `projct`"
+    "test.toml:3:1: live.endpoints[0].projct: unknown field `projct`, expected one of `project`, `location`, \
+     `api_version`, `endpoint`, `credentials_file`, `quota_project`, `model`; did you mean `project`?"
 )]
 #[case::unknown_kind(
     "[[live.endpoints]]\nkind = 'vortex'",
-    "test.toml:1:3: live.endpoints[0]: unknown variant `vortex`, expected `developer` or `vertex`; see"
+    "test.toml:2:8: live.endpoints[0].kind: unknown variant `vortex`, expected `developer` or `vertex`; \
+     see patchcord.example.toml for every key and the kind of its value"
 )]
 #[case::unknown_section(
     "[sever]",

@@ -119,6 +119,13 @@ mod tests {
         (circuit, attempts)
     }
 
+    /// In steps, so that everybody who waits asks several times.
+    async fn pass_a_second() {
+        for _ in 0..20 {
+            tokio::time::advance(Duration::from_millis(50)).await;
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn two_hundred_calls_in_an_outage_make_five_attempts_and_a_probe_every_five_seconds() {
         let circuit = Circuit::new();
@@ -127,16 +134,17 @@ mod tests {
         for _ in 0..200 {
             let (circuit, tried) = (Arc::clone(&circuit), tried.clone());
             tokio::spawn(async move {
+                let mut again = tokio::time::interval(jitter());
                 while !tried.is_closed() {
-                    match circuit.admit(PATIENCE).await {
-                        Ok(attempt) => drop(tried.send(attempt).await),
-                        Err(Open) => tokio::time::sleep(jitter()).await,
+                    again.tick().await;
+                    if let Ok(attempt) = circuit.admit(PATIENCE).await {
+                        drop(tried.send(attempt).await);
                     }
                 }
             });
         }
         // All of the first ones fail at the same moment, a second later.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        pass_a_second().await;
         let first: Vec<_> = std::iter::from_fn(|| attempts.try_recv().ok()).collect();
         assert_eq!(first.len(), FAILURES_MAX, "nobody else was admitted");
         first.into_iter().for_each(Attempt::fail);
@@ -158,7 +166,7 @@ mod tests {
             let circuit = Arc::clone(&circuit);
             async move { circuit.admit(PATIENCE).await.map(Attempt::succeed) }
         });
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        pass_a_second().await;
         assert!(!waiter.is_finished());
         attempts.pop().unwrap().succeed();
         assert_eq!(waiter.await.unwrap(), Ok(()));

@@ -179,7 +179,9 @@ fn needs_developer_key(endpoint: &Endpoint) -> Option<bool> {
 
 fn needs_vertex_key(endpoint: &Endpoint) -> Option<bool> {
     match endpoint {
-        Endpoint::Vertex(vertex) if vertex.project.is_none() => Some(is_simulated(&vertex.origin())),
+        Endpoint::Vertex(vertex) if vertex.project.is_none() && vertex.location.is_none() => {
+            Some(is_simulated(&vertex.origin()))
+        }
         Endpoint::Vertex(_) | Endpoint::Developer(_) => None,
     }
 }

@@ -34,8 +34,8 @@ pub(super) struct Tokens {
 
 /// A service account, with the last token it got.
 enum Account {
-    OfFile(CustomServiceAccount),
-    OfMachine(MetadataServiceAccount),
+    OfFile(Box<CustomServiceAccount>),
+    OfMachine(Box<MetadataServiceAccount>),
 }
 
 impl Account {
@@ -85,14 +85,14 @@ impl Tokens {
                 };
                 let text = tokio::fs::read_to_string(path).await.map_err(|error| fault(error.to_string()))?;
                 let account = CustomServiceAccount::from_json(&text).map_err(|error| fault(told(&error)))?;
-                Ok(Account::OfFile(account))
+                Ok(Account::OfFile(Box::new(account)))
             }
             Source::Machine => {
                 let account = MetadataServiceAccount::new().await.map_err(|error| {
                     let message = format!("no key file, and no metadata server: {}", told(&error));
                     Failure::Unauthorised { message }
                 })?;
-                Ok(Account::OfMachine(account))
+                Ok(Account::OfMachine(Box::new(account)))
             }
         }
     }
