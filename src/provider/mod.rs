@@ -1,3 +1,6 @@
 //! Services that need the network: where they are and how to authenticate.
 
 pub mod gemini;
+pub mod http;
+pub mod lines;
+pub mod pool;

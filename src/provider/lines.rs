@@ -1,0 +1,160 @@
+//! Splitting a stream of bytes into lines, and lines into server-sent events. Pure: bytes in, text out.
+
+/// The longest line. A piece of a reply is a few hundred bytes; a provider that sends its speech in one line of
+/// base64 sends a sentence, not a megabyte's worth of minutes.
+const LINE_BYTES_MAX: usize = 4 << 20;
+
+/// Why a stream cannot be split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("a line is longer than {LINE_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("a line is not UTF-8")]
+    NotText,
+}
+
+/// Lines that end with LF or CRLF. What comes after the last end of line is no line: it was cut off.
+#[derive(Debug, Default)]
+pub struct Lines {
+    buffer: Vec<u8>,
+    /// Bytes of the buffer that were given out.
+    taken: usize,
+    /// Bytes of the buffer that are known to hold no further end of line.
+    searched: usize,
+}
+
+impl Lines {
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.taken);
+        self.searched -= self.taken;
+        self.taken = 0;
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole line, without its end.
+    pub fn next_line(&mut self) -> Result<Option<&str>, Error> {
+        let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
+        let end = end.map(|at| self.searched + at);
+        self.searched = end.map_or(self.buffer.len(), |end| end + 1);
+        if end.unwrap_or(self.buffer.len()) - self.taken > LINE_BYTES_MAX {
+            return Err(Error::TooLong);
+        }
+        let Some(end) = end else { return Ok(None) };
+        let line = &self.buffer[self.taken..end];
+        self.taken = end + 1;
+        std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)).map(Some).map_err(|_| Error::NotText)
+    }
+}
+
+/// The data of server-sent events (WHATWG HTML, section 9.2.6). Names, ids and comments are passed over: the
+/// providers repeat the name in the data.
+#[derive(Debug, Default)]
+pub struct Events {
+    lines: Lines,
+    data: Option<String>,
+}
+
+impl Events {
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.lines.push(bytes);
+    }
+
+    /// The data of the next whole event. One without its empty line at the end of the stream was cut off.
+    pub fn next_event(&mut self) -> Result<Option<String>, Error> {
+        while let Some(line) = self.lines.next_line()? {
+            if line.is_empty() {
+                if let Some(data) = self.data.take() {
+                    return Ok(Some(data));
+                }
+                continue;
+            }
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            if field == "data" {
+                append(&mut self.data, value.strip_prefix(' ').unwrap_or(value))?;
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Several lines of data are one text with line ends between them.
+fn append(data: &mut Option<String>, value: &str) -> Result<(), Error> {
+    let Some(data) = data else {
+        *data = Some(value.to_owned());
+        return Ok(());
+    };
+    if data.len() + value.len() > LINE_BYTES_MAX {
+        return Err(Error::TooLong);
+    }
+    data.push('\n');
+    data.push_str(value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn events(chunks: &[&[u8]]) -> Result<Vec<String>, Error> {
+        let (mut decoder, mut events) = (Events::default(), Vec::new());
+        for chunk in chunks {
+            decoder.push(chunk);
+            while let Some(event) = decoder.next_event()? {
+                events.push(event);
+            }
+        }
+        Ok(events)
+    }
+
+    #[rstest]
+    #[case::lf("data: a\n\ndata: b\n\n", &["a", "b"])]
+    #[case::crlf("data: a\r\n\r\ndata: b\r\n\r\n", &["a", "b"])]
+    #[case::without_the_space("data:a\n\n", &["a"])]
+    #[case::one_space_only("data:  a\n\n", &[" a"])]
+    #[case::several_lines("data: a\ndata: b\n\n", &["a\nb"])]
+    #[case::comments_and_other_fields(": ping\n\nevent: x\nid: 7\nretry: 9\ndata: a\n\n", &["a"])]
+    #[case::a_name_alone_is_no_event("event: ping\n\ndata: a\n\n", &["a"])]
+    #[case::a_field_without_a_colon("data\n\n", &[""])]
+    #[case::many_empty_lines("\n\n\ndata: a\n\n\n\n", &["a"])]
+    #[case::a_cut_event_is_none("data: a\n\ndata: b\n", &["a"])]
+    #[case::a_cut_line_is_none("data: a\n\ndata: b", &["a"])]
+    #[case::colons_in_the_data("data: {\"a\":\"é\"}\n\n", &["{\"a\":\"é\"}"])]
+    #[case::nothing("", &[])]
+    fn events_are_the_same_however_they_are_cut_into_chunks(#[case] text: &str, #[case] expected: &[&str]) {
+        assert_eq!(events(&[text.as_bytes()]).unwrap(), expected, "whole");
+        let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+        assert_eq!(events(&bytes).unwrap(), expected, "byte by byte");
+        for at in 0..text.len() {
+            let (left, right) = text.as_bytes().split_at(at);
+            assert_eq!(events(&[left, right]).unwrap(), expected, "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn lines_keep_what_is_in_them() {
+        let mut lines = Lines::default();
+        lines.push(b"{\"a\":1}\n\r\n x\ry \r\nrest");
+        let mut all = Vec::new();
+        while let Some(line) = lines.next_line().unwrap() {
+            all.push(line.to_owned());
+        }
+        assert_eq!(all, ["{\"a\":1}", "", " x\ry "]);
+    }
+
+    #[test]
+    fn what_has_no_end_of_line_is_not_collected_for_ever() {
+        let chunk = vec![b'x'; LINE_BYTES_MAX];
+        assert_eq!(events(&[&chunk]), Ok(vec![]));
+        assert_eq!(events(&[&chunk, b"y"]), Err(Error::TooLong));
+        assert_eq!(events(&[&chunk, b"y\n"]), Err(Error::TooLong));
+        let line = [b"data:".as_slice(), &chunk[..LINE_BYTES_MAX / 2], b"\n"].concat();
+        assert_eq!(events(&[&line, &line, &line]), Err(Error::TooLong), "in many lines of one event");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_told() {
+        assert_eq!(events(&[b"data: \xff\n\n"]), Err(Error::NotText));
+    }
+}

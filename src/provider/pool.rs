@@ -1,0 +1,276 @@
+//! The providers of one kind in their order, and a job done by the first that can.
+//!
+//! A [`Job`] is pulled: nothing runs when nobody asks for the next event, there is no task behind it, and
+//! dropping it closes its connection and gives its attempt back to the breaker. Knows nothing of what is asked.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+
+use crate::breaker::{Admission, Breaker};
+use crate::job::{Event, Failure};
+
+/// A service that does one kind of work. A pool holds one type of them: the vendors of a kind are an enum.
+pub trait Provider: Send + Sync + 'static {
+    type Request: Send + Sync + 'static;
+    type Answer: Answer;
+
+    /// Whether an answer with nothing in it is a good one.
+    const MAY_BE_EMPTY: bool;
+
+    /// As configured; names the provider in the call log.
+    fn name(&self) -> &Arc<str>;
+
+    /// Sends the request and waits until the answer begins.
+    fn start(&self, request: &Self::Request) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
+}
+
+/// An answer that is being given. Dropping it closes its connection.
+pub trait Answer: Send + 'static {
+    /// The next piece; `None`: the answer is whole. Not asked again after `None` or a failure.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Item>, Failure>> + Send;
+}
+
+/// A piece of an answer, as the [`Event`] of the same name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    Text(String),
+    Audio(Vec<i16>),
+    /// What was billed; it alone is no result.
+    Usage {
+        prompt_tokens: u64,
+        response_tokens: u64,
+    },
+}
+
+impl Item {
+    /// Whether there is something to be heard or read in it.
+    const fn is_result(&self) -> bool {
+        match self {
+            Self::Text(text) => !text.is_empty(),
+            Self::Audio(samples) => !samples.is_empty(),
+            Self::Usage { .. } => false,
+        }
+    }
+
+    const fn is_usage(&self) -> bool {
+        matches!(self, Self::Usage { .. })
+    }
+}
+
+impl From<Item> for Event {
+    fn from(item: Item) -> Self {
+        match item {
+            Item::Text(text) => Self::Text(text),
+            Item::Audio(samples) => Self::Audio(samples),
+            Item::Usage { prompt_tokens, response_tokens } => Self::Usage { prompt_tokens, response_tokens },
+        }
+    }
+}
+
+/// The events of one job; ends after [`Event::Done`] or [`Event::Failed`]. Waiting for the next is cancel-safe.
+pub type Job = BoxStream<'static, Event>;
+
+/// Providers in the order in which they are tried. Shared by all calls, and with it what is known of each.
+#[derive(Debug)]
+pub struct Pool<P> {
+    members: Vec<Arc<Member<P>>>,
+}
+
+#[derive(Debug)]
+struct Member<P> {
+    provider: P,
+    /// Locked for an instant, never while waiting.
+    breaker: Mutex<Breaker>,
+}
+
+impl<P: Provider> Pool<P> {
+    pub fn new(providers: impl IntoIterator<Item = P>) -> Self {
+        let member = |provider| Arc::new(Member { provider, breaker: Mutex::default() });
+        Self { members: providers.into_iter().map(member).collect() }
+    }
+
+    /// Whether no provider of the kind is configured.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The names of the providers and whether each is known to fail, in their order.
+    pub fn health(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
+        self.members.iter().map(|member| (member.provider.name(), member.breaker().is_open()))
+    }
+
+    /// Has `request` done. Providers are tried in order until one gives a first result; from then on it is that
+    /// one or none, because another would repeat what was said. When none is left the job has failed with
+    /// [`Failure::NoProvider`], however many there were: why each was skipped was told before.
+    pub fn job(&self, request: P::Request) -> Job {
+        let run = Run { untried: self.members.clone().into_iter(), request, stage: Stage::Choosing };
+        stream::unfold(run, |mut run| async move { run.next().await.map(|event| (event, run)) }).boxed()
+    }
+}
+
+impl<P> Member<P> {
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        // A breaker is a few counters: it is as good after a panic as before.
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An answer that had begun well did not end well. The attempt was reported as a success already, so this
+    /// is counted as one of its own.
+    fn broke_off(&self) {
+        let mut breaker = self.breaker();
+        if breaker.admit(now()) == Admission::Granted {
+            breaker.fail(now());
+        }
+    }
+}
+
+/// A job under way.
+struct Run<P: Provider> {
+    /// Those that were not tried yet.
+    untried: std::vec::IntoIter<Arc<Member<P>>>,
+    request: P::Request,
+    stage: Stage<P>,
+}
+
+enum Stage<P: Provider> {
+    /// The next provider is to be tried.
+    Choosing,
+    /// A provider answers, and has given no result yet.
+    Awaiting(Attempt<P>, P::Answer),
+    /// The first result was announced and comes next.
+    Started(Arc<Member<P>>, P::Answer, Item),
+    /// The rest is coming.
+    Answering(Arc<Member<P>>, P::Answer),
+    /// All of an empty answer was announced.
+    Ending,
+    Over,
+}
+
+impl<P: Provider> Run<P> {
+    /// What happens next. Whatever is not put back into the stage is closed on return.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            let event = match std::mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Choosing => self.choose().await,
+                Stage::Awaiting(attempt, answer) => self.await_result(attempt, answer).await,
+                Stage::Started(member, answer, item) => {
+                    self.stage = Stage::Answering(member, answer);
+                    Some(item.into())
+                }
+                Stage::Answering(member, answer) => self.go_on(member, answer).await,
+                Stage::Ending => Some(Event::Done),
+                Stage::Over => return None,
+            };
+            if event.is_some() {
+                return event;
+            }
+        }
+    }
+
+    async fn choose(&mut self) -> Option<Event> {
+        let Some(member) = self.untried.next() else {
+            return Some(Event::Failed(Failure::NoProvider));
+        };
+        let Some(attempt) = Attempt::begin(&member) else {
+            return Some(self.skip(&member, Failure::BreakerOpen));
+        };
+        match member.provider.start(&self.request).await {
+            Ok(answer) => self.stage = Stage::Awaiting(attempt, answer),
+            Err(failure) => return Some(self.fail(attempt, failure)),
+        }
+        None
+    }
+
+    async fn await_result(&mut self, attempt: Attempt<P>, mut answer: P::Answer) -> Option<Event> {
+        match answer.next().await {
+            Ok(Some(item)) if item.is_result() => {
+                let member = attempt.succeed();
+                let provider = Arc::clone(member.provider.name());
+                self.stage = Stage::Started(member, answer, item);
+                Some(Event::Started { provider })
+            }
+            Ok(Some(item)) => {
+                self.stage = Stage::Awaiting(attempt, answer);
+                item.is_usage().then(|| item.into())
+            }
+            Ok(None) if P::MAY_BE_EMPTY => {
+                self.stage = Stage::Ending;
+                Some(Event::Started { provider: Arc::clone(attempt.succeed().provider.name()) })
+            }
+            Ok(None) => Some(self.fail(attempt, Failure::Empty)),
+            Err(failure) => Some(self.fail(attempt, failure)),
+        }
+    }
+
+    async fn go_on(&mut self, member: Arc<Member<P>>, mut answer: P::Answer) -> Option<Event> {
+        match answer.next().await {
+            Ok(Some(item)) => {
+                self.stage = Stage::Answering(member, answer);
+                (item.is_result() || item.is_usage()).then(|| item.into())
+            }
+            Ok(None) => Some(Event::Done),
+            Err(failure) => {
+                member.broke_off();
+                Some(Event::Failed(failure))
+            }
+        }
+    }
+
+    fn fail(&mut self, attempt: Attempt<P>, failure: Failure) -> Event {
+        let member = if says_nothing_of_the_service(&failure) { attempt.succeed() } else { attempt.fail() };
+        self.skip(&member, failure)
+    }
+
+    fn skip(&mut self, member: &Member<P>, failure: Failure) -> Event {
+        self.stage = Stage::Choosing;
+        Event::Skipped { provider: Arc::clone(member.provider.name()), failure }
+    }
+}
+
+/// What one caller says may be withheld from him; that must not close the service to all others.
+const fn says_nothing_of_the_service(failure: &Failure) -> bool {
+    matches!(failure, Failure::Blocked { .. })
+}
+
+/// Leave to try a provider, given back to its breaker when dropped without an outcome.
+struct Attempt<P> {
+    member: Arc<Member<P>>,
+    is_reported: bool,
+}
+
+impl<P> Attempt<P> {
+    /// `None`: the provider is known to fail, or enough attempts that will tell are under way.
+    fn begin(member: &Arc<Member<P>>) -> Option<Self> {
+        match member.breaker().admit(now()) {
+            Admission::Granted => Some(Self { member: Arc::clone(member), is_reported: false }),
+            Admission::Busy | Admission::Open => None,
+        }
+    }
+
+    fn succeed(mut self) -> Arc<Member<P>> {
+        self.is_reported = true;
+        self.member.breaker().succeed(now());
+        Arc::clone(&self.member)
+    }
+
+    fn fail(mut self) -> Arc<Member<P>> {
+        self.is_reported = true;
+        self.member.breaker().fail(now());
+        Arc::clone(&self.member)
+    }
+}
+
+impl<P> Drop for Attempt<P> {
+    fn drop(&mut self) {
+        if !self.is_reported {
+            self.member.breaker().withdraw();
+        }
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
