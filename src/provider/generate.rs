@@ -114,9 +114,9 @@ fn is_block(reason: &str) -> bool {
 
 /// The URL of a method of a model.
 pub(super) fn url(endpoint: Option<&str>, model: &str, method: &str) -> Result<Url, http::Error> {
-    let endpoint = endpoint.unwrap_or("https://generativelanguage.googleapis.com");
+    let endpoint = endpoint.unwrap_or("https://generativelanguage.googleapis.com/v1beta");
     let model = model.strip_prefix("models/").unwrap_or(model);
-    http::url(endpoint, &format!("v1beta/models/{model}:{method}"))
+    http::url(endpoint, &format!("models/{model}:{method}"))
 }
 
 #[cfg(test)]

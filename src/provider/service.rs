@@ -6,7 +6,8 @@ use std::sync::Arc;
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::http::{self, Client, Credential, Deadlines, Timeouts, Transport};
+use super::http::{self, Body, Client, Credential, Deadlines, Timeouts, Transport};
+use crate::job::Failure;
 use crate::secret::Secret;
 
 /// The services that speech is made or understood by.
@@ -87,22 +88,46 @@ impl Entry<'_> {
         keys: impl Fn(&str) -> Option<Secret>,
         transport: &Transport,
     ) -> Result<Service, Error> {
-        let key_env = self.key_env.unwrap_or(self.kind.key_env());
-        let key = if key_env.is_empty() { None } else { keys(key_env).filter(|key| !key.is_empty()) };
-        let is_local = is_loopback(&url);
-        if key.is_none() && !key_env.is_empty() && !is_local {
-            return Err(Error::NoKey { key_env: key_env.to_owned() });
-        }
-        if key.is_some() && url.scheme() != "https" && !is_local {
-            return Err(Error::PlainKey { endpoint: url.origin().ascii_serialization() });
-        }
+        let key = key(self.key_env.unwrap_or(self.kind.key_env()), &url, keys)?;
         let credential = key.map(|key| self.kind.credential(&key)).transpose()?;
         let client = Client::new(transport, self.timeouts.over(self.deadlines), credential)?;
         Ok(Service { name: self.name.unwrap_or(self.kind.as_str()).into(), client, url })
     }
 }
 
+/// The key in the variable `key_env`, which may be shown to the service at `url`. Services on this machine need none.
+pub(super) fn key(
+    key_env: &str,
+    url: &Url,
+    keys: impl Fn(&str) -> Option<Secret>,
+) -> Result<Option<Secret>, Error> {
+    if key_env.is_empty() {
+        return Ok(None);
+    }
+    let key = keys(key_env).filter(|key| !key.is_empty());
+    match (&key, is_loopback(url)) {
+        (None, false) => Err(Error::NoKey { key_env: key_env.to_owned() }),
+        (Some(_), false) if url.scheme() != "https" => {
+            Err(Error::PlainKey { endpoint: url.origin().ascii_serialization() })
+        }
+        (_, _) => Ok(key),
+    }
+}
+
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// A failure that a provider worded, fit to be logged.
+pub(super) fn clean(body: &Body, failure: Failure) -> Failure {
+    match failure {
+        Failure::Reported { message } => body.reported(&message),
+        Failure::Unreadable { message } => body.unreadable(message),
+        Failure::Blocked { reason } => match body.reported(&reason) {
+            Failure::Reported { message: reason } => Failure::Blocked { reason },
+            other => other,
+        },
+        other => other,
+    }
 }

@@ -16,7 +16,7 @@ use crate::provider::base64;
 pub(super) const MODEL: &str = "phone_call";
 
 pub(super) fn url(endpoint: Option<&str>) -> Result<Url, Error> {
-    http::url(endpoint.unwrap_or("https://speech.googleapis.com"), "v1/speech:recognize")
+    http::url(endpoint.unwrap_or("https://speech.googleapis.com/v1"), "speech:recognize")
 }
 
 /// `LINEAR16`, because it loses nothing whatever the line was: mu-law would be half as long and as exact for a

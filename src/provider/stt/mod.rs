@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::http::{Body, Deadlines, Timeouts, Transport};
 use super::pool::{self, Item};
 pub use super::service::{Error, Kind};
-use super::service::{Entry, Service};
+use super::service::{self, Entry, Service};
 use crate::audio::Rate;
 use crate::audio::wav::{self, Wav};
 use crate::job::{Failure, Utterance};
@@ -43,7 +43,8 @@ pub struct Config {
     pub kind: Kind,
     /// For the call log; by default the kind.
     pub name: Option<String>,
-    /// By default the public service. For `openai` it includes the version: `http://127.0.0.1:8000/v1`.
+    /// URL that the service's paths are put to, version included: `http://127.0.0.1:8000/v1`. By default the
+    /// public one.
     pub endpoint: Option<String>,
     pub model: Option<String>,
     /// BCP-47, by default `en-US`; an utterance of a known language goes before.
@@ -142,7 +143,7 @@ impl pool::Answer for Answer {
             Kind::Gemini => gemini::transcript(&reply),
             Kind::OpenAi => openai::transcript(&reply),
         };
-        let transcript = transcript.map_err(|failure| body.clean(failure))?;
+        let transcript = transcript.map_err(|failure| service::clean(&body, failure))?;
         let words = transcript.trim();
         Ok((!words.is_empty()).then(|| Item::Text(words.to_owned())))
     }
