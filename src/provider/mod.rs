@@ -3,4 +3,5 @@
 pub mod gemini;
 pub mod http;
 pub mod lines;
+pub mod llm;
 pub mod pool;
