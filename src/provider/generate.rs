@@ -137,7 +137,10 @@ mod tests {
     #[case("{}", None)]
     #[case(r#"{"candidates":[{}]}"#, Some(Finish::Open))]
     #[case(r#"{"candidates":[{"finishReason":"STOP"}]}"#, Some(Finish::Stop))]
-    #[case(r#"{"candidates":[{"finishReason":"MAX_TOKENS","content":{"role":"model"}}]}"#, Some(Finish::MaxTokens))]
+    #[case(
+        r#"{"candidates":[{"finishReason":"MAX_TOKENS","content":{"role":"model"}}]}"#,
+        Some(Finish::MaxTokens)
+    )]
     #[case(r#"{"candidates":[{"finishReason":"OTHER"}]}"#, Some(Finish::Other))]
     #[case(r#"{"candidates":[{"finishReason":"NEWER_THAN_THIS"}]}"#, Some(Finish::Other))]
     fn a_reply_says_how_far_it_is(#[case] body: &str, #[case] finish: Option<Finish>) {

@@ -7,6 +7,7 @@ mod generate;
 pub mod http;
 mod json;
 pub mod lines;
+pub mod llm;
 mod pcm;
 pub mod pool;
 mod service;
@@ -27,6 +28,7 @@ use crate::secret::Secret;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub stt: Vec<stt::Config>,
+    pub llm: Vec<llm::Config>,
     pub tts: Vec<tts::Config>,
 }
 
@@ -44,6 +46,7 @@ pub struct Error {
 #[derive(Debug)]
 pub struct Providers {
     stt: Pool<stt::Provider>,
+    llm: Pool<llm::Provider>,
     tts: Pool<tts::Provider>,
 }
 
@@ -56,7 +59,7 @@ impl Default for Providers {
 impl Providers {
     /// Nothing is configured: every job fails.
     pub fn none() -> Self {
-        Self { stt: Pool::new([]), tts: Pool::new([]) }
+        Self { stt: Pool::new([]), llm: Pool::new([]), tts: Pool::new([]) }
     }
 
     /// `keys` gives the value of an environment variable.
@@ -67,6 +70,7 @@ impl Providers {
     ) -> Result<Self, Error> {
         Ok(Self {
             stt: pool(Kind::Transcribe, &config.stt, |entry| stt::Provider::new(entry, &keys, transport))?,
+            llm: pool(Kind::Think, &config.llm, |entry| model(entry, &keys, transport))?,
             tts: pool(Kind::Speak, &config.tts, |entry| tts::Provider::new(entry, &keys, transport))?,
         })
     }
@@ -75,7 +79,7 @@ impl Providers {
     pub fn is_available(&self, kind: Kind) -> bool {
         match kind {
             Kind::Transcribe => !self.stt.is_empty(),
-            Kind::Think => false,
+            Kind::Think => !self.llm.is_empty(),
             Kind::Speak => !self.tts.is_empty(),
         }
     }
@@ -84,7 +88,7 @@ impl Providers {
     pub fn job(&self, request: Request) -> Job {
         match request {
             Request::Transcribe(utterance) => self.stt.job(utterance),
-            Request::Think(_) => stream::iter([Event::Failed(crate::job::Failure::NoProvider)]).boxed(),
+            Request::Think(prompt) => self.llm.job(prompt),
             Request::Speak(sentence) => match tts::check(&sentence) {
                 Ok(()) => self.tts.job(sentence),
                 Err(failure) => stream::iter([Event::Failed(failure)]).boxed(),
@@ -98,10 +102,21 @@ fn pool<C, P: pool::Provider>(
     entries: &[C],
     provider: impl Fn(&C) -> Result<P, service::Error>,
 ) -> Result<Pool<P>, Error> {
-    let providers = entries.iter().enumerate().map(|(index, entry)| {
-        provider(entry).map_err(|source| Error { kind, index, source })
-    });
+    let providers = entries
+        .iter()
+        .enumerate()
+        .map(|(index, entry)| provider(entry).map_err(|source| Error { kind, index, source }));
     providers.collect::<Result<Vec<_>, _>>().map(Pool::new)
+}
+
+fn model(
+    entry: &llm::Config,
+    keys: impl Fn(&str) -> Option<Secret>,
+    transport: &Transport,
+) -> Result<llm::Provider, service::Error> {
+    let url = http::url(entry.endpoint(), "")?;
+    let key = service::key(entry.key_env().unwrap_or_default(), &url, keys)?;
+    Ok(llm::Provider::new(entry, key.as_ref(), transport)?)
 }
 
 #[cfg(test)]

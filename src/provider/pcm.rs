@@ -109,7 +109,11 @@ const PCM_TYPES: [&str; 5] =
 /// A media type for a message: as much as the longest sensible one has.
 fn shown(mime_type: &str) -> String {
     const SHOWN_MAX: usize = 80;
-    if mime_type.is_empty() { "no media type".to_owned() } else { mime_type.chars().take(SHOWN_MAX).collect() }
+    if mime_type.is_empty() {
+        "no media type".to_owned()
+    } else {
+        mime_type.chars().take(SHOWN_MAX).collect()
+    }
 }
 
 #[cfg(test)]

@@ -52,7 +52,9 @@ impl Kind {
 pub enum Error {
     #[error(transparent)]
     Http(#[from] http::Error),
-    #[error("{key_env} is not set; a service on another machine wants a key, or `key_env = \"\"` if it has none")]
+    #[error(
+        "{key_env} is not set; a service on another machine wants a key, or `key_env = \"\"` if it has none"
+    )]
     NoKey { key_env: String },
     #[error("the endpoint `{endpoint}` is http://, which would show the key to the network; use https://")]
     PlainKey { endpoint: String },

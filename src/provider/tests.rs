@@ -21,7 +21,11 @@ fn a_kind_and_a_key_are_enough(#[case] toml: &str, #[case] kind: Kind) {
 #[rstest]
 #[case("[[tts]]\nkind = 'gemini'", None, "fallback.tts[0]: GEMINI_API_KEY is not set")]
 #[case("[[stt]]\nkind = 'google'\nkey_env = 'K'", Some(""), "fallback.stt[0]: K is not set")]
-#[case("[[stt]]\nkind = 'openai'\nendpoint = 'http://10.0.0.1/v1'", Some("key"), "http://10.0.0.1 is http://")]
+#[case(
+    "[[stt]]\nkind = 'openai'\nendpoint = 'http://10.0.0.1/v1'",
+    Some("key"),
+    "http://10.0.0.1 is http://"
+)]
 #[case("[[stt]]\nkind = 'openai'\nendpoint = 'ftp://10.0.0.1'", Some("key"), "not an http or https URL")]
 #[case("[[stt]]\nkind = 'google'\n[[stt]]\nkind = 'google'", Some("a\nb"), "fallback.stt[0]: the key holds")]
 fn an_entry_that_cannot_work_says_why(#[case] toml: &str, #[case] key: Option<&str>, #[case] reason: &str) {

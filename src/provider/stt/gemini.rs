@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::Task;
 use crate::job::Failure;
+use crate::provider::base64;
 use crate::provider::generate::{self, Finish, Reply};
 use crate::provider::http::Error;
-use crate::provider::base64;
 
 pub(super) const MODEL: &str = "gemini-3.8-flash";
 

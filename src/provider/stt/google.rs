@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::Task;
 use crate::audio::Rate;
 use crate::job::Failure;
+use crate::provider::base64;
 use crate::provider::http::{self, Error};
 use crate::provider::json::{self, ErrorObject};
-use crate::provider::base64;
 
 /// The model for what was said on a telephone (Speech-to-Text, "Transcription models").
 pub(super) const MODEL: &str = "phone_call";

@@ -15,8 +15,8 @@ use serde::Deserialize;
 
 use super::http::{Body, Deadlines, Timeouts, Transport};
 use super::pool::{self, Item};
-pub use super::service::{Error, Kind};
 use super::service::{self, Entry, Service};
+pub use super::service::{Error, Kind};
 use crate::audio::Rate;
 use crate::audio::wav::{self, Wav};
 use crate::job::{Failure, Utterance};

@@ -43,6 +43,8 @@ pub(super) fn transcript(reply: &[u8]) -> Result<String, Failure> {
     match json::object(reply)? {
         Reply { error: Some(error), .. } => Err(error.into_failure()),
         Reply { text: Some(text), .. } => Ok(text),
-        Reply { text: None, .. } => Err(Failure::Unreadable { message: "no transcript in the reply".to_owned() }),
+        Reply { text: None, .. } => {
+            Err(Failure::Unreadable { message: "no transcript in the reply".to_owned() })
+        }
     }
 }

@@ -52,8 +52,16 @@ type Parser = fn(&[u8]) -> Result<String, Failure>;
 #[case::google_silence(google::transcript, r#"{"totalBilledTime":"2s","requestId":"1"}"#, "")]
 #[case::google_without_alternatives(google::transcript, r#"{"results":[{"resultEndTime":"1.8s"}]}"#, "")]
 #[case::gemini(gemini::transcript, r#"{"candidates":[{"content":{"parts":[{"text":"Well,","thought":true},{"text":"Hel"},{"text":"lo.\n"}]},"finishReason":"STOP"}]}"#, "Hello.\n")]
-#[case::gemini_silence(gemini::transcript, r#"{"candidates":[{"content":{"role":"model"},"finishReason":"STOP"}]}"#, "")]
-#[case::gemini_without_reason(gemini::transcript, r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]}}]}"#, "Hi")]
+#[case::gemini_silence(
+    gemini::transcript,
+    r#"{"candidates":[{"content":{"role":"model"},"finishReason":"STOP"}]}"#,
+    ""
+)]
+#[case::gemini_without_reason(
+    gemini::transcript,
+    r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]}}]}"#,
+    "Hi"
+)]
 #[case::openai(openai::transcript, r#"{"text":" Hello.","usage":{"type":"tokens"}}"#, " Hello.")]
 #[case::openai_silence(openai::transcript, r#"{"text":""}"#, "")]
 fn a_good_reply_is_its_words(#[case] parse: Parser, #[case] reply: &str, #[case] transcript: &str) {
@@ -61,7 +69,11 @@ fn a_good_reply_is_its_words(#[case] parse: Parser, #[case] reply: &str, #[case]
 }
 
 #[rstest]
-#[case::gemini_cut(gemini::transcript, r#"{"candidates":[{"content":{"parts":[{"text":"a a a"}]},"finishReason":"MAX_TOKENS"}]}"#, "cut")]
+#[case::gemini_cut(
+    gemini::transcript,
+    r#"{"candidates":[{"content":{"parts":[{"text":"a a a"}]},"finishReason":"MAX_TOKENS"}]}"#,
+    "cut"
+)]
 #[case::gemini_thoughts_only(gemini::transcript, r#"{"candidates":[{"finishReason":"MAX_TOKENS"}]}"#, "cut")]
 #[case::gemini_other(gemini::transcript, r#"{"candidates":[{"finishReason":"OTHER"}]}"#, "empty")]
 #[case::gemini_nothing(gemini::transcript, "{}", "empty")]
