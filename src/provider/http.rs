@@ -236,7 +236,7 @@ impl Body {
     }
 
     /// All of the answer; one of more than `bytes_max` is too long.
-    pub async fn read_all(mut self, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+    pub async fn read_all(&mut self, bytes_max: usize) -> Result<Vec<u8>, Failure> {
         let mut all = Vec::new();
         while let Some(chunk) = self.next_chunk().await? {
             if all.len() + chunk.len() > bytes_max {

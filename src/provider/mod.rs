@@ -1,16 +1,123 @@
-//! Services that need the network: where they are and how to authenticate.
+//! Services that need the network: where they are and how to authenticate; and the work they do beside a call, each
+//! kind by the first of its list that can.
 
+mod base64;
 pub mod gemini;
+mod generate;
 pub mod http;
+mod json;
 pub mod lines;
+pub mod llm;
+mod pcm;
 pub mod pool;
+mod service;
+pub mod stt;
+pub mod tts;
 
-#[derive(Debug, Default)]
-pub struct Providers;
-impl Providers {
-    pub fn is_complete(&self) -> bool { false }
-    pub fn job(&self, _: crate::job::Request) -> pool::Job {
-        use futures_util::StreamExt as _;
-        futures_util::stream::iter([crate::job::Event::Failed(crate::job::Failure::NoProvider)]).boxed()
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use serde::Deserialize;
+
+use self::http::Transport;
+use self::pool::{Job, Pool};
+use crate::job::{Event, Kind, Request};
+use crate::secret::Secret;
+
+/// `[fallback]` of the configuration: the services of each kind, in the order in which they are tried.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub stt: Vec<stt::Config>,
+    pub llm: Vec<llm::Config>,
+    pub tts: Vec<tts::Config>,
+}
+
+/// Why an entry of the configuration makes no provider.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("fallback.{kind}[{index}]: {source}", kind = .kind.code())]
+pub struct Error {
+    pub kind: Kind,
+    /// Of the entry in its list, from 0.
+    pub index: usize,
+    pub source: service::Error,
+}
+
+/// All services that jobs are done by. Shared by every call of the process.
+#[derive(Debug)]
+pub struct Providers {
+    stt: Pool<stt::Provider>,
+    llm: Pool<llm::Provider>,
+    tts: Pool<tts::Provider>,
+}
+
+impl Default for Providers {
+    fn default() -> Self {
+        Self::none()
     }
 }
+
+impl Providers {
+    /// Nothing is configured: every job fails.
+    pub fn none() -> Self {
+        Self { stt: Pool::new([]), llm: Pool::new([]), tts: Pool::new([]) }
+    }
+
+    /// `keys` gives the value of an environment variable.
+    pub fn new(
+        config: &Config,
+        keys: impl Fn(&str) -> Option<Secret>,
+        transport: &Transport,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            stt: pool(Kind::Transcribe, &config.stt, |entry| stt::Provider::new(entry, &keys, transport))?,
+            llm: pool(Kind::Think, &config.llm, |entry| model(entry, &keys, transport))?,
+            tts: pool(Kind::Speak, &config.tts, |entry| tts::Provider::new(entry, &keys, transport))?,
+        })
+    }
+
+    /// Whether there is anybody to ask.
+    pub fn is_available(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Transcribe => !self.stt.is_empty(),
+            Kind::Think => !self.llm.is_empty(),
+            Kind::Speak => !self.tts.is_empty(),
+        }
+    }
+
+    /// Has the work done. Nothing happens while nobody asks for the next event, and dropping the job ends it.
+    pub fn job(&self, request: Request) -> Job {
+        match request {
+            Request::Transcribe(utterance) => self.stt.job(utterance),
+            Request::Think(prompt) => self.llm.job(prompt),
+            Request::Speak(sentence) => match tts::check(&sentence) {
+                Ok(()) => self.tts.job(sentence),
+                Err(failure) => stream::iter([Event::Failed(failure)]).boxed(),
+            },
+        }
+    }
+}
+
+fn pool<C, P: pool::Provider>(
+    kind: Kind,
+    entries: &[C],
+    provider: impl Fn(&C) -> Result<P, service::Error>,
+) -> Result<Pool<P>, Error> {
+    let providers = entries
+        .iter()
+        .enumerate()
+        .map(|(index, entry)| provider(entry).map_err(|source| Error { kind, index, source }));
+    providers.collect::<Result<Vec<_>, _>>().map(Pool::new)
+}
+
+fn model(
+    entry: &llm::Config,
+    keys: impl Fn(&str) -> Option<Secret>,
+    transport: &Transport,
+) -> Result<llm::Provider, service::Error> {
+    let url = http::url(entry.endpoint(), "")?;
+    let key = service::key(entry.key_env().unwrap_or_default(), &url, keys)?;
+    Ok(llm::Provider::new(entry, key.as_ref(), transport)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -274,3 +274,154 @@ impl<P> Drop for Attempt<P> {
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// Answers every request with the same pieces, then fails or ends.
+    struct Scripted<const MAY_BE_EMPTY: bool> {
+        name: Arc<str>,
+        script: Script,
+    }
+
+    #[derive(Clone)]
+    enum Script {
+        Refuses(Failure),
+        Answers(Vec<Item>, Option<Failure>),
+    }
+
+    impl<const MAY_BE_EMPTY: bool> Provider for Scripted<MAY_BE_EMPTY> {
+        type Request = ();
+        type Answer = std::vec::IntoIter<Result<Item, Failure>>;
+        const MAY_BE_EMPTY: bool = MAY_BE_EMPTY;
+
+        fn name(&self) -> &Arc<str> {
+            &self.name
+        }
+
+        async fn start(&self, (): &()) -> Result<Self::Answer, Failure> {
+            match self.script.clone() {
+                Script::Refuses(failure) => Err(failure),
+                Script::Answers(items, end) => {
+                    let pieces: Vec<_> = items.into_iter().map(Ok).chain(end.map(Err)).collect();
+                    Ok(pieces.into_iter())
+                }
+            }
+        }
+    }
+
+    impl Answer for std::vec::IntoIter<Result<Item, Failure>> {
+        async fn next(&mut self) -> Result<Option<Item>, Failure> {
+            Iterator::next(self).transpose()
+        }
+    }
+
+    fn pool<const E: bool>(scripts: impl IntoIterator<Item = Script>) -> Pool<Scripted<E>> {
+        let provider = |(n, script)| Scripted { name: format!("p{n}").into(), script };
+        Pool::new(scripts.into_iter().enumerate().map(provider))
+    }
+
+    async fn run<const E: bool>(pool: &Pool<Scripted<E>>) -> Vec<String> {
+        pool.job(()).map(|event| shown(&event)).collect().await
+    }
+
+    fn shown(event: &Event) -> String {
+        match event {
+            Event::Skipped { provider, failure } => format!("skipped {provider} {}", failure.code()),
+            Event::Started { provider } => format!("started {provider}"),
+            Event::Text(text) => format!("text {text}"),
+            Event::Audio(samples) => format!("audio {}", samples.len()),
+            Event::Usage { prompt_tokens, response_tokens } => {
+                format!("usage {prompt_tokens} {response_tokens}")
+            }
+            Event::Done => "done".to_owned(),
+            Event::Failed(failure) => format!("failed {}", failure.code()),
+        }
+    }
+
+    fn text(text: &str) -> Item {
+        Item::Text(text.to_owned())
+    }
+
+    const USAGE: Item = Item::Usage { prompt_tokens: 9, response_tokens: 2 };
+
+    fn says(items: &[Item]) -> Script {
+        Script::Answers(items.to_vec(), None)
+    }
+
+    fn breaks_after(items: &[Item]) -> Script {
+        Script::Answers(items.to_vec(), Some(Failure::Stalled))
+    }
+
+    #[rstest]
+    #[case::the_first_does_it(
+        vec![says(&[text("a"), text("b"), USAGE]), says(&[text("c")])],
+        &["started p0", "text a", "text b", "usage 9 2", "done"]
+    )]
+    #[case::the_second_does_it(
+        vec![Script::Refuses(Failure::ConnectTimeout), says(&[Item::Audio(vec![0; 7])])],
+        &["skipped p0 connect_timeout", "started p1", "audio 7", "done"]
+    )]
+    #[case::a_failure_before_the_first_word_is_made_good(
+        vec![breaks_after(&[text(""), USAGE]), says(&[text("a")])],
+        &["usage 9 2", "skipped p0 stalled", "started p1", "text a", "done"]
+    )]
+    #[case::a_failure_after_it_is_not(
+        vec![breaks_after(&[text("a")]), says(&[text("b")])],
+        &["started p0", "text a", "failed stalled"]
+    )]
+    #[case::nothing_said_is_a_failure(vec![says(&[]), says(&[text("a")])], &["skipped p0 empty", "started p1", "text a", "done"])]
+    #[case::nobody_is_left(vec![says(&[])], &["skipped p0 empty", "failed no_provider"])]
+    #[case::nobody_is_there(vec![], &["failed no_provider"])]
+    #[tokio::test]
+    async fn a_job_is_done_by_the_first_that_can(#[case] scripts: Vec<Script>, #[case] expected: &[&str]) {
+        assert_eq!(run::<false>(&pool(scripts)).await, expected);
+    }
+
+    #[tokio::test]
+    async fn silence_that_was_transcribed_is_a_result_without_text() {
+        assert_eq!(run::<true>(&pool([says(&[])])).await, ["started p0", "done"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_fails_again_and_again_is_not_asked_until_a_probe_succeeds() {
+        let mut pool = pool::<false>([Script::Refuses(Failure::FirstByteTimeout), says(&[text("a")])]);
+        for _ in 0..crate::breaker::FAILURES_MAX {
+            assert_eq!(run(&pool).await[0], "skipped p0 first_byte_timeout");
+        }
+        assert_eq!(run(&pool).await[0], "skipped p0 breaker_open");
+        assert_eq!(pool.health().map(|(_, is_open)| is_open).collect::<Vec<_>>(), [true, false]);
+        Arc::get_mut(&mut pool.members[0]).unwrap().provider.script = says(&[text("b")]);
+        tokio::time::advance(crate::breaker::PROBE_INTERVAL).await;
+        assert_eq!(run(&pool).await[0], "started p0");
+        assert_eq!(run(&pool).await[0], "started p0");
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_always_breaks_off_is_not_asked_any_more() {
+        let pool = pool::<false>([breaks_after(&[text("a")])]);
+        for _ in 0..crate::breaker::FAILURES_MAX {
+            assert_eq!(run(&pool).await, ["started p0", "text a", "failed stalled"]);
+        }
+        assert_eq!(run(&pool).await, ["skipped p0 breaker_open", "failed no_provider"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_withheld_from_one_caller_closes_the_service_to_nobody() {
+        let blocked = Failure::Blocked { reason: "SAFETY".into() };
+        let pool = pool::<false>([Script::Refuses(blocked)]);
+        for _ in 0..20 {
+            assert_eq!(run(&pool).await, ["skipped p0 blocked", "failed no_provider"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn after_its_end_a_job_has_no_more_events() {
+        let mut job = pool::<false>([]).job(());
+        assert_eq!(job.next().await, Some(Event::Failed(Failure::NoProvider)));
+        assert_eq!(job.next().await, None);
+    }
+}

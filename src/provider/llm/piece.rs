@@ -1,0 +1,110 @@
+//! What one frame of any vendor says, and what a whole answer is made of. Pure.
+
+use serde::Deserialize;
+
+use super::super::pool::Item;
+use crate::job::Failure;
+
+/// What one frame says; most say one thing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) text: String,
+    pub(super) usage: Usage,
+    pub(super) end: Option<End>,
+}
+
+/// Tokens as far as they are known; counts are of the whole answer so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub(super) prompt: Option<u64>,
+    pub(super) response: Option<u64>,
+}
+
+/// How an answer ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// All was said; frames with other news may follow.
+    Spoken,
+    /// A policy withholds the rest.
+    Withheld(String),
+    /// The last frame.
+    Last,
+}
+
+/// Why a frame says nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error(transparent)]
+    Unreadable(#[from] serde_json::Error),
+    #[error("{0}")]
+    Reported(String),
+}
+
+/// An error that a vendor words inside of an answer.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Complaint {
+    Words(String),
+    Message { message: String },
+}
+
+impl From<Complaint> for Fault {
+    fn from(complaint: Complaint) -> Self {
+        let (Complaint::Words(message) | Complaint::Message { message }) = complaint;
+        Self::Reported(message)
+    }
+}
+
+/// How far an answer has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// No frame came yet.
+    #[default]
+    Mute,
+    /// Frames came, and no word.
+    Wordless,
+    Speaking,
+    /// All was said; the last frame is still to come.
+    Spoken,
+    Over,
+}
+
+/// Puts frames together.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) stage: Stage,
+    usage: Usage,
+}
+
+impl Progress {
+    /// Takes the next frame; gives the words in it.
+    pub(super) fn take(&mut self, piece: Piece) -> Result<Option<String>, Failure> {
+        let Piece { text, usage, end } = piece;
+        self.usage.prompt = usage.prompt.or(self.usage.prompt);
+        self.usage.response = usage.response.or(self.usage.response);
+        self.stage = match (self.stage, text.is_empty()) {
+            (Stage::Mute, true) => Stage::Wordless,
+            (Stage::Mute | Stage::Wordless, false) => Stage::Speaking,
+            (stage, _) => stage,
+        };
+        match end {
+            None => {}
+            Some(End::Spoken) => self.stage = Stage::Spoken,
+            Some(End::Withheld(reason)) if self.stage == Stage::Wordless => {
+                return Err(Failure::Blocked { reason });
+            }
+            Some(End::Withheld(_)) => self.stage = Stage::Spoken,
+            Some(End::Last) => self.stage = Stage::Over,
+        }
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// What was billed, told once.
+    pub(super) fn take_usage(&mut self) -> Option<Item> {
+        let Usage { prompt, response } = std::mem::take(&mut self.usage);
+        (prompt.is_some() || response.is_some()).then(|| Item::Usage {
+            prompt_tokens: prompt.unwrap_or_default(),
+            response_tokens: response.unwrap_or_default(),
+        })
+    }
+}

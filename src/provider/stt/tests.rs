@@ -1,0 +1,90 @@
+use rstest::rstest;
+use serde_json::json;
+
+use super::*;
+use crate::provider::base64;
+
+const TASK: Task<'static> = Task { samples: &[1, -2], language: "de-DE", model: "gemini-3.8-flash" };
+
+#[test]
+fn google_is_sent_the_samples_as_they_are() {
+    assert_eq!(
+        google::body(&TASK),
+        json!({
+            "config": {
+                "encoding": "LINEAR16", "sampleRateHertz": 8000, "audioChannelCount": 1, "languageCode": "de-DE",
+                "model": "gemini-3.8-flash", "useEnhanced": true, "enableAutomaticPunctuation": true,
+                "maxAlternatives": 1,
+            },
+            "audio": { "content": "AQD+/w==" },
+        })
+    );
+}
+
+#[test]
+fn gemini_is_sent_a_file_and_told_to_write_it_down() {
+    let body = gemini::body(&TASK);
+    let blob = &body["contents"][0]["parts"][0]["inlineData"];
+    assert_eq!(blob["mimeType"], "audio/wav");
+    let file = wav::read(&base64::decode(blob["data"].as_str().unwrap()).unwrap()).unwrap();
+    assert_eq!(file, Wav { rate: Rate::LINE, channels: 1, samples: vec![1, -2] });
+    let instruction = body["systemInstruction"]["parts"][0]["text"].as_str().unwrap();
+    assert!(instruction.contains("verbatim") && instruction.contains("de-DE"), "{instruction}");
+    assert_eq!(body["generationConfig"]["thinkingConfig"]["thinkingLevel"], "LOW");
+    let older = gemini::body(&Task { model: "gemini-2.5-flash", ..TASK });
+    assert!(older["generationConfig"].get("thinkingConfig").is_none());
+}
+
+#[rstest]
+#[case("en-US", Some("en"))]
+#[case("PT_br", Some("pt"))]
+#[case("de", Some("de"))]
+#[case("cmn-Hans-CN", None)]
+#[case("", None)]
+fn openai_is_told_the_language_in_two_letters_or_not(#[case] tag: &str, #[case] language: Option<&str>) {
+    assert_eq!(openai::iso_639_1(tag).as_deref(), language);
+}
+
+type Parser = fn(&[u8]) -> Result<String, Failure>;
+
+#[rstest]
+#[case::google(google::transcript, r#"{"results":[{"alternatives":[{"transcript":"where is my order","confidence":0.9},{"transcript":"no"}]},{"alternatives":[{"transcript":" please "}]}]}"#, "where is my order please")]
+#[case::google_silence(google::transcript, r#"{"totalBilledTime":"2s","requestId":"1"}"#, "")]
+#[case::google_without_alternatives(google::transcript, r#"{"results":[{"resultEndTime":"1.8s"}]}"#, "")]
+#[case::gemini(gemini::transcript, r#"{"candidates":[{"content":{"parts":[{"text":"Well,","thought":true},{"text":"Hel"},{"text":"lo.\n"}]},"finishReason":"STOP"}]}"#, "Hello.\n")]
+#[case::gemini_silence(
+    gemini::transcript,
+    r#"{"candidates":[{"content":{"role":"model"},"finishReason":"STOP"}]}"#,
+    ""
+)]
+#[case::gemini_without_reason(
+    gemini::transcript,
+    r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]}}]}"#,
+    "Hi"
+)]
+#[case::openai(openai::transcript, r#"{"text":" Hello.","usage":{"type":"tokens"}}"#, " Hello.")]
+#[case::openai_silence(openai::transcript, r#"{"text":""}"#, "")]
+fn a_good_reply_is_its_words(#[case] parse: Parser, #[case] reply: &str, #[case] transcript: &str) {
+    assert_eq!(parse(reply.as_bytes()).as_deref(), Ok(transcript));
+}
+
+#[rstest]
+#[case::gemini_cut(
+    gemini::transcript,
+    r#"{"candidates":[{"content":{"parts":[{"text":"a a a"}]},"finishReason":"MAX_TOKENS"}]}"#,
+    "cut"
+)]
+#[case::gemini_thoughts_only(gemini::transcript, r#"{"candidates":[{"finishReason":"MAX_TOKENS"}]}"#, "cut")]
+#[case::gemini_other(gemini::transcript, r#"{"candidates":[{"finishReason":"OTHER"}]}"#, "empty")]
+#[case::gemini_nothing(gemini::transcript, "{}", "empty")]
+#[case::gemini_blocked(gemini::transcript, r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#, "blocked")]
+#[case::gemini_error(gemini::transcript, r#"{"error":{"message":"no"}}"#, "reported")]
+#[case::google_error(google::transcript, r#"{"error":{"code":500}}"#, "reported")]
+#[case::google_list(google::transcript, "[]", "unreadable")]
+#[case::google_wrong_type(google::transcript, r#"{"results":"none"}"#, "unreadable")]
+#[case::openai_error(openai::transcript, r#"{"error":{"message":"no"}}"#, "reported")]
+#[case::openai_without_text(openai::transcript, "{}", "unreadable")]
+#[case::openai_plain_text(openai::transcript, "Hello.", "unreadable")]
+fn a_reply_without_a_transcript_is_a_failure(#[case] parse: Parser, #[case] reply: &str, #[case] code: &str) {
+    assert_eq!(parse(reply.as_bytes()).unwrap_err().code(), code);
+}
