@@ -68,5 +68,6 @@ pub mod comfort;
 pub mod g711;
 pub mod playout;
 pub mod resample;
+pub mod silero;
 pub mod vad;
 pub mod wav;

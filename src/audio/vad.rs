@@ -1,6 +1,6 @@
 //! Voice activity by energy: cheap, for watchdogs, turn times and simulated models.
 //!
-//! Not for endpointing on noisy lines: music and tones are speech to it.
+//! Not for endpointing on noisy lines: music and tones are speech to it; see [`silero`](super::silero) for those.
 
 use super::Rate;
 
@@ -34,53 +34,43 @@ pub enum Activity {
 /// Detects speech in one stream, in steps of 10 ms. Does not allocate.
 #[derive(Clone, Debug)]
 pub struct Energy {
-    config: Config,
     step: usize,
     power_min: f32,
-    position: u64,
-    last_loud: u64,
     sum: f32,
     count: usize,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum State {
-    /// No speech; `loud` steps in a row were above the threshold.
-    Silent { loud: u32 },
-    /// Speech; `quiet` steps in a row were below the threshold.
-    Speaking { quiet: u32 },
+    debounce: Debounce,
 }
 
 const STEP_MS: u32 = 10;
 
 impl Energy {
     pub fn new(rate: Rate, config: Config) -> Self {
-        let power_min = 32768.0_f32.powi(2) * 10.0_f32.powf(config.threshold_db / 10.0);
+        let step = rate.frame_len() / 2;
         Self {
-            config,
-            step: rate.frame_len() / 2,
-            power_min,
-            position: 0,
-            last_loud: 0,
+            step,
+            power_min: 32768.0_f32.powi(2) * 10.0_f32.powf(config.threshold_db / 10.0),
             sum: 0.0,
             count: 0,
-            state: State::Silent { loud: 0 },
+            debounce: Debounce::new(
+                step,
+                config.prefix_ms.div_ceil(STEP_MS),
+                config.silence_ms.div_ceil(STEP_MS),
+            ),
         }
     }
 
     pub const fn is_speaking(&self) -> bool {
-        matches!(self.state, State::Speaking { .. })
+        self.debounce.is_speaking()
     }
 
     /// Position after the last loud step: where speech ended, if it has. 0 before any.
     pub const fn last_loud(&self) -> u64 {
-        self.last_loud
+        self.debounce.last_loud
     }
 
     /// Samples pushed so far, in whole steps.
     pub const fn position(&self) -> u64 {
-        self.position
+        self.debounce.position
     }
 
     /// Takes the next samples; tells the last change of activity within them.
@@ -98,8 +88,47 @@ impl Energy {
 
     fn step_done(&mut self) -> Option<Activity> {
         let is_loud = self.sum / self.count as f32 >= self.power_min;
-        self.position += self.count as u64;
         (self.sum, self.count) = (0.0, 0);
+        self.debounce.push(is_loud)
+    }
+}
+
+/// Makes changes of activity of steps that are speech or not.
+#[derive(Clone, Debug)]
+pub(super) struct Debounce {
+    /// Samples in a step.
+    step: u64,
+    /// Steps of speech that make a start.
+    start_steps: u32,
+    /// Steps of silence that make an end.
+    end_steps: u32,
+    /// Samples so far.
+    pub(super) position: u64,
+    /// Position after the last step of speech.
+    pub(super) last_loud: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// No speech; the last `loud` steps were speech.
+    Silent { loud: u32 },
+    /// Speech; the last `quiet` steps were none.
+    Speaking { quiet: u32 },
+}
+
+impl Debounce {
+    pub(super) const fn new(step: usize, start_steps: u32, end_steps: u32) -> Self {
+        let state = State::Silent { loud: 0 };
+        Self { step: step as u64, start_steps, end_steps, position: 0, last_loud: 0, state }
+    }
+
+    pub(super) const fn is_speaking(&self) -> bool {
+        matches!(self.state, State::Speaking { .. })
+    }
+
+    pub(super) fn push(&mut self, is_loud: bool) -> Option<Activity> {
+        self.position += self.step;
         if is_loud {
             self.last_loud = self.position;
         }
@@ -107,7 +136,7 @@ impl Energy {
             (State::Silent { loud }, true) => {
                 *loud += 1;
                 let steps = *loud;
-                (steps * STEP_MS >= self.config.prefix_ms).then(|| {
+                (steps >= self.start_steps).then(|| {
                     self.state = State::Speaking { quiet: 0 };
                     Activity::Start { at: self.steps_ago(steps) }
                 })
@@ -123,7 +152,7 @@ impl Energy {
             (State::Speaking { quiet }, false) => {
                 *quiet += 1;
                 let steps = *quiet;
-                (steps * STEP_MS >= self.config.silence_ms).then(|| {
+                (steps >= self.end_steps).then(|| {
                     self.state = State::Silent { loud: 0 };
                     Activity::End { at: self.steps_ago(steps) }
                 })
@@ -131,8 +160,8 @@ impl Energy {
         }
     }
 
-    fn steps_ago(&self, steps: u32) -> u64 {
-        self.position.saturating_sub(u64::from(steps) * self.step as u64)
+    const fn steps_ago(&self, steps: u32) -> u64 {
+        self.position.saturating_sub(steps as u64 * self.step)
     }
 }
 

@@ -84,6 +84,11 @@ impl Providers {
         }
     }
 
+    /// Whether a call can be carried: there is somebody for each kind.
+    pub fn is_complete(&self) -> bool {
+        [Kind::Transcribe, Kind::Think, Kind::Speak].into_iter().all(|kind| self.is_available(kind))
+    }
+
     /// Has the work done. Nothing happens while nobody asks for the next event, and dropping the job ends it.
     pub fn job(&self, request: Request) -> Job {
         match request {
