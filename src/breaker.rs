@@ -5,8 +5,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// This many failures within [`WINDOW`] open the breaker. It is also how many attempts may be under way at once
-/// while the service is under suspicion, so that an outage never sees more than this many before it is known.
+/// This many failures within [`WINDOW`] open the breaker. While the service is under suspicion, failures and
+/// attempts under way are together no more than this, so that an outage sees no more of them before it is known.
 pub const FAILURES_MAX: usize = 5;
 
 /// Failures further apart than this are accidents.
@@ -59,9 +59,10 @@ enum State {
 impl Breaker {
     /// Asks for leave to try the service.
     pub fn admit(&mut self, now: Instant) -> Admission {
+        let spent = self.under_way + self.recent_failures(now);
         match &mut self.state {
             State::Trusted => {}
-            State::Suspected if self.under_way >= FAILURES_MAX => return Admission::Busy,
+            State::Suspected if spent >= FAILURES_MAX => return Admission::Busy,
             State::Suspected => {}
             State::Open { probe_at } if now < *probe_at => return Admission::Open,
             State::Open { probe_at } => *probe_at = now + PROBE_INTERVAL,
@@ -83,10 +84,8 @@ impl Breaker {
     pub fn fail(&mut self, now: Instant) {
         self.note(now, true);
         let failures = self.outcomes.iter().filter(|outcome| outcome.is_failure);
-        let is_recent = |outcome: &&Outcome| now.saturating_duration_since(outcome.at) < WINDOW;
-        let recent = failures.clone().filter(is_recent).count();
         let is_mostly_failing = self.outcomes.len() == OUTCOMES && failures.count() * 2 >= OUTCOMES;
-        if recent >= FAILURES_MAX || is_mostly_failing {
+        if self.recent_failures(now) >= FAILURES_MAX || is_mostly_failing {
             if !self.is_open() {
                 self.state = State::Open { probe_at: now + PROBE_INTERVAL };
             }
@@ -110,6 +109,11 @@ impl Breaker {
     /// Whether the service is known to fail.
     pub const fn is_open(&self) -> bool {
         matches!(self.state, State::Open { .. })
+    }
+
+    fn recent_failures(&self, now: Instant) -> usize {
+        let is_recent = |outcome: &&Outcome| now.saturating_duration_since(outcome.at) < WINDOW;
+        self.outcomes.iter().filter(|outcome| outcome.is_failure).filter(is_recent).count()
     }
 
     fn note(&mut self, now: Instant, is_failure: bool) {
@@ -197,6 +201,22 @@ mod tests {
             breaker.fail(at(start, 100));
         }
         assert_eq!(breaker.admit(at(start, 101)), Admission::Open);
+    }
+
+    #[test]
+    fn failures_one_after_the_other_make_no_room_for_more_attempts() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        breaker.suspect();
+        let mut granted = 0;
+        for ms in 0..3000 {
+            granted += usize::from(breaker.admit(at(start, ms)) == Admission::Granted);
+            if ms % 500 == 499 {
+                breaker.fail(at(start, ms));
+            }
+        }
+        assert!(breaker.is_open());
+        assert_eq!(granted, FAILURES_MAX);
     }
 
     #[test]

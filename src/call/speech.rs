@@ -148,7 +148,8 @@ impl Call {
 
     /// When the caller will have heard everything of a reply that has not ended.
     pub(super) fn dry_at(&self) -> Option<Instant> {
-        self.downlink.dry_at().filter(|_| self.is_talking() && self.silence.debt().is_none())
+        let is_due = self.is_talking() && self.silence.debt().is_none() && !self.uplink.is_speaking();
+        self.downlink.dry_at().filter(|_| is_due)
     }
 
     /// The turns that were heard by now go into the log.

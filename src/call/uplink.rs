@@ -505,7 +505,7 @@ mod tests {
             line.chunk(None, &speech(160), true);
         }
         line.uplink.rewind();
-        assert_eq!(line.uplink.held(), PREROLL + Duration::from_millis(600 - 60), "speech is known after 60 ms");
+        assert_eq!(line.uplink.held(), PREROLL + Duration::from_millis(560), "speech is known by its third chunk");
         for _ in 0..10 {
             line.chunk(None, &speech(160), false);
         }

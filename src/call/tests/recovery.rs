@@ -194,8 +194,8 @@ fn the_caller_hears_a_cover_when_the_model_is_silent_and_the_model_is_nudged_and
     world.live(live::Event::Released);
     world.pass(300);
     world.set_up();
-    world.caller(&[0; 160]);
-    assert!(world.audio_to_live_ms() > 80, "the question is asked again");
+    world.caller_listens(600);
+    assert!(world.audio_to_live_ms() >= 1600, "the question is asked again");
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn go_away_is_obeyed_at_the_turn_boundary_and_nothing_is_lost() {
     world.set_up();
     world.caller(&loud());
     assert_eq!(world.setups()[0].handle.as_deref(), Some("h2"));
-    assert_eq!(world.audio_to_live_ms(), 60, "words of the gap come first");
+    assert_eq!(world.audio_to_live_ms(), 80, "the gap comes first, at four times real time");
     assert_eq!(world.texts_to_live(), [] as [&str; 0]);
 }
 
