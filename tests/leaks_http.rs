@@ -72,7 +72,11 @@ async fn nothing_is_left_of_two_hundred_jobs_however_they_end() {
     is_cancelled(Server::start(Behaviour::Hang(String::new()))).await;
     is_cancelled(Server::start(Behaviour::Hang(begun("")))).await;
     reads_to_the_end(Server::start(Behaviour::Hang(begun(HELLO))), Event::Failed(Failure::Stalled)).await;
-    reads_to_the_end(Server::start(flood()), Event::Failed(Failure::TooLong)).await;
+    reads_to_the_end(
+        Server::start(Behaviour::Flood(begun(HELLO), chunk(&http_server::long()))),
+        Event::Failed(Failure::TooLong),
+    )
+    .await;
     let answer = whole(&format!("{HELLO}data: [DONE]\n\n"));
     reads_to_the_end(Server::start(Behaviour::Answer(answer)), Event::Done).await;
 }

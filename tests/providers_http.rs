@@ -220,7 +220,7 @@ async fn a_broken_connection_is_told_from_garbage(#[case] behaviour: Behaviour, 
 
 #[tokio::test]
 async fn an_answer_that_never_ends_is_given_up() {
-    let mut server = Server::start(Behaviour::Flood(begun(HELLO), http_server::chunk(HELLO)));
+    let mut server = Server::start(Behaviour::Flood(begun(HELLO), http_server::chunk(&http_server::long())));
     let events = all(hasty_pool(&server).job(prompt())).await;
     assert_eq!(events.last(), Some(&Event::Failed(Failure::TooLong)));
     server.closed(1).await;

@@ -55,6 +55,11 @@ pub fn chunk(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("{:x}\r\n{text}\r\n", text.len()) }
 }
 
+/// A frame of many words.
+pub fn long() -> String {
+    format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n", "and on ".repeat(500))
+}
+
 pub fn refusal(status: &str, body: &str) -> String {
     let length = body.len();
     format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
