@@ -156,7 +156,7 @@ fn an_empty_greeting_is_none() {
 )]
 #[case::unknown_key_of_an_endpoint(
     "[[live.endpoints]]\nkind = 'vertex'\nprojct = 'p'",
-    "test.toml:3:1: live.endpoints[0].projct: unknown field `projct`, expected one of `project`, `location`, \
+    "test.toml:1:1: live.endpoints: unknown field `projct`, expected one of `project`, `location`, \
      `api_version`, `endpoint`, `credentials_file`, `quota_project`, `model`; did you mean `project`?"
 )]
 #[case::unknown_kind(
