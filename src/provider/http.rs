@@ -16,7 +16,8 @@ use tokio::time::{Instant, timeout};
 use crate::job::Failure;
 use crate::secret::Secret;
 
-/// A whole answer of this size is not one to a telephone call: 16 MiB are six minutes of speech.
+/// A whole answer of this size is not one to a telephone call: 16 MiB are six minutes of speech. It also ends one
+/// that is always there when asked for, and so never waited for.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// The body of an error that is read to find its message.

@@ -5,6 +5,9 @@ use serde::Deserialize;
 use super::super::pool::Item;
 use crate::job::Failure;
 
+/// The words of an answer, bytes: an hour of speech. A model that says more will not stop, and nobody listens.
+const WORDS_MAX: usize = 64 << 10;
+
 /// What one frame says; most say one thing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Piece {
@@ -74,6 +77,8 @@ pub(super) enum Stage {
 pub(super) struct Progress {
     pub(super) stage: Stage,
     usage: Usage,
+    /// Bytes of words so far.
+    spoken: usize,
 }
 
 impl Progress {
@@ -95,6 +100,10 @@ impl Progress {
             }
             Some(End::Withheld(_)) => self.stage = Stage::Spoken,
             Some(End::Last) => self.stage = Stage::Over,
+        }
+        self.spoken += text.len();
+        if self.spoken > WORDS_MAX {
+            return Err(Failure::TooLong);
         }
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
