@@ -123,8 +123,9 @@ fn is_loopback(url: &Url) -> bool {
 
 /// A failure that a provider worded, fit to be logged.
 pub(super) fn clean(body: &Body, mut failure: Failure) -> Failure {
-    if let Failure::Reported { message } | Failure::Unreadable { message } | Failure::Blocked { reason: message } =
-        &mut failure
+    if let Failure::Reported { message }
+    | Failure::Unreadable { message }
+    | Failure::Blocked { reason: message } = &mut failure
     {
         *message = body.clean(message);
     }
