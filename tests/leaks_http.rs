@@ -68,7 +68,7 @@ async fn nothing_is_left_of_two_hundred_jobs_however_they_end() {
     let flood = || Behaviour::Flood(begun(HELLO), chunk(HELLO));
     stops_early(Server::start(flood())).await;
     never_reads(Server::start(flood())).await;
-    is_never_polled(Server::start(flood())).await;
+    is_never_polled(Server::start(flood()));
     is_cancelled(Server::start(Behaviour::Hang(String::new()))).await;
     is_cancelled(Server::start(Behaviour::Hang(begun("")))).await;
     reads_to_the_end(Server::start(Behaviour::Hang(begun(HELLO))), Event::Failed(Failure::Stalled)).await;
@@ -104,7 +104,7 @@ async fn never_reads(mut server: Server) {
     released(&mut server, before).await;
 }
 
-async fn is_never_polled(mut server: Server) {
+fn is_never_polled(mut server: Server) {
     let pool = pool(&server, patient());
     let before = held();
     drop(jobs(&pool));
