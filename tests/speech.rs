@@ -122,9 +122,9 @@ async fn a_sentence_becomes_sound(#[case] kind: &str, #[case] path: &str, #[case
     let events = all(providers("tts", &[(kind, peer.port, "")]).job(request("tts"))).await;
     assert_eq!((events.first(), events.last()), (Some(&started(kind)), Some(&Event::Done)));
     let middle = &events[1..events.len() - 1];
-    let samples = middle.iter().flat_map(|event| match event {
-        Event::Audio(samples) => samples.clone(),
-        other => panic!("{other:?}"),
+    let samples = middle.iter().flat_map(|event| {
+        let Event::Audio(samples) = event else { panic!("{event:?}") };
+        samples.clone()
     });
     assert_eq!(samples.collect::<Vec<_>>(), [1, -2, 3, -4]);
     let (head, body) = peer.requests.recv().await.unwrap();
@@ -187,9 +187,9 @@ async fn a_fault_of_a_service_is_told_and_its_connection_closed(
     let impatient = "timeouts = { first_byte_ms = 150, between_bytes_ms = 150 }";
     let providers = providers(list, &[(kind, peer.port, impatient)]);
     let events = all(providers.job(request(list))).await;
-    let failure = events.iter().find_map(|event| match event {
-        Event::Skipped { failure, .. } | Event::Failed(failure) => Some(failure),
-        _ => None,
+    let failure = events.iter().find_map(|event| {
+        let (Event::Skipped { failure, .. } | Event::Failed(failure)) = event else { return None };
+        Some(failure)
     });
     assert_eq!(failure.map(Failure::code), Some(code), "{events:?}");
     assert!(matches!(events.last(), Some(Event::Failed(_))), "{events:?}");

@@ -248,6 +248,11 @@ impl Body {
         Ok(all)
     }
 
+    /// What the provider worded, fit to be logged.
+    pub fn clean(&self, message: &str) -> String {
+        self.redactor.clean(message)
+    }
+
     /// The answer is not what the provider's documentation says.
     pub fn unreadable(&self, error: impl std::fmt::Display) -> Failure {
         Failure::Unreadable { message: self.redactor.clean(&error.to_string()) }

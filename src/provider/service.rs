@@ -90,7 +90,7 @@ impl Entry<'_> {
         keys: impl Fn(&str) -> Option<Secret>,
         transport: &Transport,
     ) -> Result<Service, Error> {
-        let key = key(self.key_env.unwrap_or(self.kind.key_env()), &url, keys)?;
+        let key = key(self.key_env.unwrap_or_else(|| self.kind.key_env()), &url, keys)?;
         let credential = key.map(|key| self.kind.credential(&key)).transpose()?;
         let client = Client::new(transport, self.timeouts.over(self.deadlines), credential)?;
         Ok(Service { name: self.name.unwrap_or(self.kind.as_str()).into(), client, url })
@@ -122,14 +122,12 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// A failure that a provider worded, fit to be logged.
-pub(super) fn clean(body: &Body, failure: Failure) -> Failure {
-    match failure {
-        Failure::Reported { message } => body.reported(&message),
-        Failure::Unreadable { message } => body.unreadable(message),
-        Failure::Blocked { reason } => match body.reported(&reason) {
-            Failure::Reported { message: reason } => Failure::Blocked { reason },
-            other => other,
-        },
-        other => other,
+pub(super) fn clean(body: &Body, mut failure: Failure) -> Failure {
+    if let Failure::Reported { message }
+    | Failure::Unreadable { message }
+    | Failure::Blocked { reason: message } = &mut failure
+    {
+        *message = body.clean(message);
     }
+    failure
 }

@@ -1,3 +1,5 @@
+//! What a configuration of services is worth.
+
 use rstest::rstest;
 
 use super::*;

@@ -1,8 +1,10 @@
 //! A service for speech on loopback that answers each connection with the same bytes, and tells what it saw.
+#![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
+use futures_util::StreamExt as _;
 use patchcord::job::Event;
 use patchcord::net::dial;
 use patchcord::provider::http::{self, Transport};
@@ -11,37 +13,35 @@ use patchcord::provider::{Config, Providers};
 use patchcord::secret::Secret;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use futures_util::StreamExt as _;
-
 /// What is planted as the key of every service.
-pub const KEY: &str = "planted-key";
+pub(crate) const KEY: &str = "planted-key";
 
 /// What is done after the bytes were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub(crate) enum Then {
     /// The connection stays open until the client closes it.
     Wait,
     Close,
 }
 
-pub struct Peer {
-    pub port: u16,
+pub(crate) struct Peer {
+    pub(crate) port: u16,
     /// Head and body of each request.
-    pub requests: UnboundedReceiver<(String, Vec<u8>)>,
+    pub(crate) requests: UnboundedReceiver<(String, Vec<u8>)>,
     /// One for each connection that the client closed.
-    pub closed: UnboundedReceiver<()>,
+    pub(crate) closed: UnboundedReceiver<()>,
     /// Lets the next piece be sent; the first goes out without.
-    pub gate: std::sync::mpsc::Sender<()>,
+    pub(crate) gate: std::sync::mpsc::Sender<()>,
 }
 
 impl Peer {
     /// Sends these bytes in one piece.
-    pub fn start(answer: impl Into<Vec<u8>>, then: Then) -> Self {
+    pub(crate) fn start(answer: impl Into<Vec<u8>>, then: Then) -> Self {
         Self::gated(vec![answer.into()], then)
     }
 
     /// Sends these pieces, each but the first when the gate is opened for it.
-    pub fn gated(pieces: Vec<Vec<u8>>, then: Then) -> Self {
+    pub(crate) fn gated(pieces: Vec<Vec<u8>>, then: Then) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (request_tx, requests) = unbounded_channel();
@@ -86,7 +86,7 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> (String, Vec<u8>) {
 }
 
 /// A whole answer.
-pub fn answer(content_type: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn answer(content_type: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let head =
         format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -94,22 +94,22 @@ pub fn answer(content_type: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// The head of an answer that comes in chunks.
-pub fn head(content_type: &str) -> Vec<u8> {
+pub(crate) fn head(content_type: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n")
         .into_bytes()
 }
 
 /// Such chunks.
-pub fn chunks<'a>(bodies: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+pub(crate) fn chunks<'a>(bodies: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let chunk = |body: &[u8]| [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat();
     bodies.into_iter().flat_map(chunk).collect()
 }
 
 /// The end of them.
-pub const END: &[u8] = b"0\r\n\r\n";
+pub(crate) const END: &[u8] = b"0\r\n\r\n";
 
 /// Providers of one list, each `(kind, port, further lines)`. Connections are not kept.
-pub fn providers(list: &str, entries: &[(&str, u16, &str)]) -> Providers {
+pub(crate) fn providers(list: &str, entries: &[(&str, u16, &str)]) -> Providers {
     let entry = |(kind, port, more): &(&str, u16, &str)| {
         format!("[[{list}]]\nkind = '{kind}'\nendpoint = 'http://127.0.0.1:{port}/v1'\n{more}\n")
     };
@@ -123,7 +123,6 @@ pub fn providers(list: &str, entries: &[(&str, u16, &str)]) -> Providers {
 }
 
 /// All that comes of a job.
-#[allow(dead_code, reason = "not every test runs a job to its end")]
-pub async fn all(job: Job) -> Vec<Event> {
+pub(crate) async fn all(job: Job) -> Vec<Event> {
     job.collect().await
 }

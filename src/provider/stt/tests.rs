@@ -1,3 +1,5 @@
+//! Tables of what each service is sent and of what is made of its replies.
+
 use rstest::rstest;
 use serde_json::json;
 
