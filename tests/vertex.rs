@@ -179,6 +179,8 @@ fn setup() -> Setup {
         temperature: None,
         vad: Vad::default(),
         handle: None,
+        is_transparent: true,
+        history: None,
     }
 }
 
@@ -196,11 +198,9 @@ async fn a_session_is_set_up_with_one_token_for_all_connections() {
     let dialer = office.dialer(&service.local_url().replacen("http", "ws", 1));
     assert_eq!((dialer.name(), dialer.is_transparent()), ("vertex/us-central1", true));
 
-    let setup = dialer.address(setup());
-    assert_eq!(
-        setup.model,
-        "projects/p/locations/us-central1/publishers/google/models/gemini-live-2.5-flash"
-    );
+    let model = dialer.model_path(dialer.model().unwrap_or("gemini-3.8-live"));
+    assert_eq!(model, "projects/p/locations/us-central1/publishers/google/models/gemini-live-2.5-flash");
+    let setup = Setup { model, ..setup() };
     let mut text = String::new();
     wire::encode(&Command::Setup(Box::new(setup)), &mut text);
     let links = futures_util::future::join_all((0..20).map(|_| dialer.dial())).await;

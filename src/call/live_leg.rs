@@ -18,7 +18,8 @@ use crate::time::millis;
 const MUTE_MAX: u16 = 16;
 
 /// What a model is told that has not answered the caller, or whose session was lost before it did.
-const ANSWER: &str = "The line was interrupted. Answer what the caller said last; if you did not hear it, ask.";
+const ANSWER: &str =
+    "The line was interrupted. Answer what the caller said last; if you did not hear it, ask.";
 
 impl Call {
     /// Events of a connection that is not the session's newest are late: they are dropped here.

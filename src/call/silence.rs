@@ -221,8 +221,10 @@ mod tests {
         /// Everything that is due up to `ms`, with its time.
         fn steps(&mut self, ms: u64) -> Vec<(u64, Step)> {
             let mut steps = Vec::new();
-            while let Some(at) =
-                self.silence.poll_timeout(self.is_asked).filter(|at| *at <= self.start + Duration::from_millis(ms))
+            while let Some(at) = self
+                .silence
+                .poll_timeout(self.is_asked)
+                .filter(|at| *at <= self.start + Duration::from_millis(ms))
             {
                 let step = self.silence.poll(self.is_asked, at).expect("a timer that is due has a step");
                 steps.push((u64::try_from((at - self.start).as_millis()).unwrap(), step));
@@ -255,7 +257,8 @@ mod tests {
         world.is_asked = true;
         let now = world.at(3000);
         world.silence.restart_patience(now);
-        let steps: Vec<_> = world.steps(11_000).into_iter().filter(|(_, step)| *step != Step::Words).collect();
+        let steps: Vec<_> =
+            world.steps(11_000).into_iter().filter(|(_, step)| *step != Step::Words).collect();
         assert_eq!(steps, [(7000, Step::Nudge), (11_000, Step::GiveUp)]);
     }
 

@@ -101,7 +101,8 @@ impl Call {
         let Some(speech) = self.uplink.speech() else { return };
         if self.uplink.is_speaking() {
             let is_heard = now.saturating_duration_since(speech.started) >= BARGE_IN;
-            if is_heard && !self.is_answered() && self.downlink.is_audible(now) && !self.downlink.is_toning() {
+            if is_heard && !self.is_answered() && self.downlink.is_audible(now) && !self.downlink.is_toning()
+            {
                 self.handle_interrupted(now);
                 self.downlink.handle_turn_complete();
             }

@@ -219,7 +219,10 @@ fn a_stream_that_starts_is_answered_and_the_model_is_dialled() {
             other => format!("{other:?}"),
         })
         .collect();
-    assert_eq!(kinds, [r#"MZ1 [("agent", "default")]"#, "live_dialled", "Dial { link: LinkId(1), endpoint: 0 }"]);
+    assert_eq!(
+        kinds,
+        [r#"MZ1 [("agent", "default")]"#, "live_dialled", "Dial { link: LinkId(1), endpoint: 0 }"]
+    );
 }
 
 #[test]

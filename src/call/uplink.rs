@@ -463,7 +463,8 @@ mod tests {
         assert_eq!(line.uplink.held(), HELD_MAX);
         assert_eq!(totals.uplink_received_ms, 13_000);
         assert_eq!(totals.uplink_dropped_ms, 13_000, "held audio counts as dropped if the call ends now");
-        let spoken: usize = line.uplink.held.chunks.iter().filter(|chunk| chunk.kind == ChunkKind::Speech).count();
+        let spoken: usize =
+            line.uplink.held.chunks.iter().filter(|chunk| chunk.kind == ChunkKind::Speech).count();
         assert!(
             spoken >= 247,
             "{spoken} of 250 spoken chunks kept (the first three are not known to be speech)"
@@ -505,7 +506,11 @@ mod tests {
             line.chunk(None, &speech(160), true);
         }
         line.uplink.rewind();
-        assert_eq!(line.uplink.held(), PREROLL + Duration::from_millis(560), "speech is known by its third chunk");
+        assert_eq!(
+            line.uplink.held(),
+            PREROLL + Duration::from_millis(560),
+            "speech is known by its third chunk"
+        );
         for _ in 0..10 {
             line.chunk(None, &speech(160), false);
         }
@@ -514,7 +519,11 @@ mod tests {
         assert_eq!(loud, 41 * 160, "all of it, once");
         assert_eq!(line.uplink.held(), Duration::ZERO);
         let totals = line.totals();
-        assert_eq!((totals.uplink_sent_ms, totals.uplink_received_ms), (1820, 1820), "each sample counts once");
+        assert_eq!(
+            (totals.uplink_sent_ms, totals.uplink_received_ms),
+            (1820, 1820),
+            "each sample counts once"
+        );
 
         line.uplink.rewind();
         assert!(line.uplink.held() > Duration::from_millis(800), "nobody has answered yet");

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::live::session;
 use crate::provider::Providers;
 use crate::provider::gemini::{self, Dialer};
+use crate::provider::http::Transport;
 use crate::secret::Secret;
 use crate::server::{self, State};
 use crate::store;
@@ -41,7 +42,15 @@ impl Service {
             vertex: secrets.vertex_api_key.clone().unwrap_or_default(),
         };
         let dialers: Vec<Dialer> = gemini::dialers(&config.live, &keys, &tls)?;
-        let offer = Offer::new(session::Config::default(), dialers, Providers::default());
+        let transport = Transport { config: config.http.clone(), tls };
+        let key = |name: &str| secrets.providers.get(name).cloned();
+        let providers = Providers::new(&config.fallback, key, &transport)?;
+        let patience = session::Config {
+            connect_timeout: Duration::from_millis(config.live.connect_timeout_ms),
+            setup_timeout: Duration::from_millis(config.live.setup_timeout_ms),
+            ..session::Config::default()
+        };
+        let offer = Offer::new(patience, dialers, providers);
         let bridge = Arc::new(Bridge::new(store, offer));
         let tokens: Vec<Secret> = [&secrets.twilio_auth_token, &secrets.twilio_auth_token_secondary]
             .into_iter()

@@ -7,6 +7,7 @@ mod error;
 mod text;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -26,6 +27,9 @@ pub struct Config {
     pub server: server::Config,
     pub store: store::Config,
     pub live: provider::gemini::Config,
+    /// Who answers when no live session can be had.
+    pub fallback: provider::Config,
+    pub http: provider::http::Config,
     pub twilio: Twilio,
     /// Who answers; one for every number if the file names none.
     pub agents: Vec<Agent>,
@@ -55,6 +59,8 @@ pub struct Secrets {
     pub twilio_auth_token: Option<Secret>,
     /// `TWILIO_AUTH_TOKEN_SECONDARY`: the other token while they are rotated.
     pub twilio_auth_token_secondary: Option<Secret>,
+    /// Keys of the fallback's providers, by the variable that holds them.
+    pub providers: BTreeMap<String, Secret>,
 }
 
 /// Something about the configuration that a person should change.
@@ -117,7 +123,7 @@ impl Config {
             Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Self::default(),
             Err(source) => return Err(Error::Unreadable { path: file, source }),
         };
-        config.secrets = Secrets::load(env);
+        config.secrets = Secrets::load(env, &config.fallback);
         config.live.default_credentials = variable(env, GOOGLE_CREDENTIALS).map(PathBuf::from);
         config.complete();
         Ok(config)
@@ -147,13 +153,17 @@ impl Config {
 }
 
 impl Secrets {
-    fn load(env: &impl Fn(&str) -> Option<String>) -> Self {
+    fn load(env: &impl Fn(&str) -> Option<String>, fallback: &provider::Config) -> Self {
         let secret = |name| variable(env, name).map(Secret::new);
         Self {
             gemini_api_key: secret(GEMINI_API_KEY),
             vertex_api_key: secret(VERTEX_API_KEY),
             twilio_auth_token: secret(TWILIO_AUTH_TOKEN),
             twilio_auth_token_secondary: secret(TWILIO_AUTH_TOKEN_SECONDARY),
+            providers: fallback
+                .key_names()
+                .filter_map(|name| Some((name.to_owned(), secret(name)?)))
+                .collect(),
         }
     }
 }

@@ -342,7 +342,7 @@ fn a_misspelt_voice_gets_the_nearest_one(#[case] voice: &str, #[case] remedy: &s
 #[test]
 fn missing_secrets_are_findings_of_the_environment() {
     let mut config = load("server.public_url = \"https://v.example.com\"").unwrap();
-    config.secrets = Secrets::load(&nothing);
+    config.secrets = Secrets::load(&nothing, &config.fallback);
     let lines: Vec<_> = config.validate().iter().map(ToString::to_string).collect();
     assert_eq!(lines.len(), 2);
     assert!(lines[0].starts_with("error: GEMINI_API_KEY (environment): is not set"), "{}", lines[0]);
@@ -414,6 +414,7 @@ fn damaged_secrets_are_found_and_not_printed(
         vertex_api_key: None,
         twilio_auth_token: Some(Secret::new(twilio)),
         twilio_auth_token_secondary: secondary.map(Secret::new),
+        providers: BTreeMap::new(),
     };
     let lines: Vec<_> = config.validate().iter().map(ToString::to_string).collect();
     assert!(lines.len() == 1 && lines[0].starts_with(beginning), "{lines:?}");

@@ -434,7 +434,9 @@ impl Session {
             return;
         }
         let is_poisoned = match &self.state {
-            State::Ready(ready) => now.saturating_duration_since(ready.since) <= POISON_MAX && !ready.has_worked,
+            State::Ready(ready) => {
+                now.saturating_duration_since(ready.since) <= POISON_MAX && !ready.has_worked
+            }
             State::Dialling { .. } | State::SettingUp { .. } => {
                 self.failed_resumes += 1;
                 self.failed_resumes >= FAILED_RESUMES_MAX

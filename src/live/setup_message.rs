@@ -77,7 +77,9 @@ fn instruction(setup: &Setup) -> String {
         let _ = write!(instruction, "\n\nSpeak {language} unless the caller asks for another language.");
     }
     if let Some(history) = setup.history.as_ref().filter(|_| !setup.wants_seed()) {
-        instruction.push_str("\n\nThis call is under way and the line was interrupted. Go on; do not greet again. So far:");
+        instruction.push_str(
+            "\n\nThis call is under way and the line was interrupted. Go on; do not greet again. So far:",
+        );
         for line in history.lines() {
             let _ = write!(instruction, "\n{}: {}", line.speaker.as_str(), line.text);
         }

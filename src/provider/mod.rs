@@ -32,6 +32,17 @@ pub struct Config {
     pub tts: Vec<tts::Config>,
 }
 
+impl Config {
+    /// The environment variables that may hold a key: those that entries name, and the usual ones.
+    pub fn key_names(&self) -> impl Iterator<Item = &str> {
+        const USUAL: [&str; 4] = ["GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"];
+        let stt = self.stt.iter().filter_map(|entry| entry.key_env.as_deref());
+        let llm = self.llm.iter().filter_map(|entry| entry.key_env.as_deref());
+        let tts = self.tts.iter().filter_map(|entry| entry.key_env.as_deref());
+        stt.chain(llm).chain(tts).chain(USUAL).filter(|name| !name.is_empty())
+    }
+}
+
 /// Why an entry of the configuration makes no provider.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("fallback.{kind}[{index}]: {source}", kind = .kind.code())]

@@ -109,20 +109,20 @@ fn story(scene: &Scene) -> Vec<Entry> {
     [
         (0, opened()),
         (500, answered()),
-        (510, Record::Event(Event::LiveReady {
+        (
+            510,
+            Record::Event(Event::LiveReady {
                 link: LinkId(0),
                 plan: "fresh",
                 setup_ms: 210,
                 gap_ms: None,
                 session_id: None,
-            })),
+            }),
+        ),
         (2750, turn(Speaker::Caller, "Hello?")),
         (4000, turn(Speaker::Agent, "Good morning, you have")),
         (61_400, Record::Event(Event::AudioTotals(totals))),
-        (
-            61_500,
-            Record::Ended(all_failed(Failure::Closed { code: 1011, reason: "busy".into() })),
-        ),
+        (61_500, Record::Ended(all_failed(Failure::Closed { code: 1011, reason: "busy".into() }))),
     ]
     .map(|(at, record)| scene.entry(&mut ledger, at, record))
     .into()

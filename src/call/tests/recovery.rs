@@ -81,14 +81,18 @@ impl World {
         self.told_live()
             .into_iter()
             .filter(setup)
-            .filter_map(|command| if let live::Command::Setup(setup) = command { Some(&**setup) } else { None })
+            .filter_map(
+                |command| if let live::Command::Setup(setup) = command { Some(&**setup) } else { None },
+            )
             .collect()
     }
 
     fn texts_to_live(&self) -> Vec<&str> {
         self.told_live()
             .into_iter()
-            .filter_map(|command| if let live::Command::Text(text) = command { Some(text.as_str()) } else { None })
+            .filter_map(
+                |command| if let live::Command::Text(text) = command { Some(text.as_str()) } else { None },
+            )
             .collect()
     }
 
@@ -309,7 +313,8 @@ fn without_a_fallback_the_caller_hears_an_apology_and_is_handed_on() {
     assert_eq!(follow_up, &FollowUp::Voicemail);
     assert!(world.heard().len() > 8000 * 4, "the apology is heard");
     assert!(world.turns()[0].text.contains("leave a message"), "{:?}", world.turns());
-    let handed = world.outputs.iter().any(|(_, output)| matches!(output, Output::FollowUp(FollowUp::Voicemail)));
+    let handed =
+        world.outputs.iter().any(|(_, output)| matches!(output, Output::FollowUp(FollowUp::Voicemail)));
     assert!(handed);
 }
 
@@ -321,7 +326,9 @@ fn a_second_endpoint_is_tried_before_the_fallback() {
     let dials: Vec<_> = world
         .outputs
         .iter()
-        .filter_map(|(_, output)| if let Output::Dial { endpoint, .. } = output { Some(*endpoint) } else { None })
+        .filter_map(
+            |(_, output)| if let Output::Dial { endpoint, .. } = output { Some(*endpoint) } else { None },
+        )
         .collect();
     assert_eq!(dials, [0, 1]);
     world.refuse(403);
@@ -355,16 +362,20 @@ fn a_refused_call_is_carried_by_the_fallback() {
     world.job(tts, job::Event::Done);
     world.caller_listens(3000);
     let said: Vec<_> = world.turns().into_iter().map(|turn| (turn.speaker, turn.text)).collect();
-    assert_eq!(said, [
-        (Speaker::Caller, "How old is the bridge?".to_owned()),
-        (Speaker::Agent, "It is old. Very old.".to_owned()),
-    ]);
+    assert_eq!(
+        said,
+        [
+            (Speaker::Caller, "How old is the bridge?".to_owned()),
+            (Speaker::Agent, "It is old. Very old.".to_owned()),
+        ]
+    );
     assert!(world.heard().len() >= 16_000);
 }
 
 #[test]
 fn a_fallback_that_fails_too_ends_with_the_apology_and_cancels_its_jobs() {
-    let mut world = World::with(Agent { greeting: Some("Greet.".into()), ..Agent::default() }, services(1, true));
+    let mut world =
+        World::with(Agent { greeting: Some("Greet.".into()), ..Agent::default() }, services(1, true));
     world.start_stream(start());
     world.refuse(403);
     for _ in 0..3 {
@@ -426,7 +437,8 @@ fn a_caller_who_speaks_over_old_words_while_nobody_listens_is_not_talked_over() 
 
 #[test]
 fn a_call_that_ends_in_the_fallback_leaves_nothing_running() {
-    let mut world = World::with(Agent { greeting: Some("Greet.".into()), ..Agent::default() }, services(1, true));
+    let mut world =
+        World::with(Agent { greeting: Some("Greet.".into()), ..Agent::default() }, services(1, true));
     world.start_stream(start());
     world.refuse(403);
     let (llm, _) = world.started_job(job::Kind::Think).expect("the greeting is thought of");

@@ -193,12 +193,15 @@ fn two_failed_resumes_give_the_handle_up() {
     world.event(&Event::Closed(Failure::Refused { status: 503 }));
     world.pass(1000);
     let changes = world.changes();
-    assert_eq!(changes[2..], [
-        "lost 2 refused: resume, next resume(h1)",
-        "dial 3 at 0: resume(h1) #2",
-        "lost 3 refused: resume, next fresh",
-        "dial 4 at 0: fresh #3",
-    ]);
+    assert_eq!(
+        changes[2..],
+        [
+            "lost 2 refused: resume, next resume(h1)",
+            "dial 3 at 0: resume(h1) #2",
+            "lost 3 refused: resume, next fresh",
+            "dial 4 at 0: fresh #3",
+        ]
+    );
 }
 
 #[test]
@@ -208,15 +211,18 @@ fn three_attempts_and_the_next_rung() {
         world.event(&Event::Closed(Failure::Refused { status: 503 }));
         world.pass(1000);
     }
-    assert_eq!(world.changes(), [
-        "dial 1 at 0: fresh #1",
-        "lost 1 refused: resume, next fresh",
-        "dial 2 at 0: fresh #2",
-        "lost 2 refused: resume, next fresh",
-        "dial 3 at 0: fresh #3",
-        "lost 3 refused: resume, next none",
-        "over refused",
-    ]);
+    assert_eq!(
+        world.changes(),
+        [
+            "dial 1 at 0: fresh #1",
+            "lost 1 refused: resume, next fresh",
+            "dial 2 at 0: fresh #2",
+            "lost 2 refused: resume, next fresh",
+            "dial 3 at 0: fresh #3",
+            "lost 3 refused: resume, next none",
+            "over refused",
+        ]
+    );
     assert_eq!(world.session.poll_timeout(), None);
 }
 
@@ -231,18 +237,24 @@ fn a_setup_that_is_confirmed_does_not_count_as_success() {
     }
     let changes = world.changes();
     let rungs: Vec<_> = changes.iter().filter(|change| change.contains("lost")).map(String::as_str).collect();
-    assert_eq!(rungs, [
-        "lost 1 closed: resume, next fresh",
-        "lost 2 closed: fresh, next reduced",
-        "lost 3 closed: fatal, next none",
-    ]);
+    assert_eq!(
+        rungs,
+        [
+            "lost 1 closed: resume, next fresh",
+            "lost 2 closed: fresh, next reduced",
+            "lost 3 closed: fatal, next none",
+        ]
+    );
 }
 
 #[rstest]
 #[case(Failure::Refused { status: 401 }, "fatal")]
 #[case(Failure::Refused { status: 429 }, "wait")]
 #[case(Failure::BreakerOpen, "wait")]
-fn what_cannot_be_healed_by_trying_goes_to_the_next_endpoint(#[case] failure: Failure, #[case] verdict: &str) {
+fn what_cannot_be_healed_by_trying_goes_to_the_next_endpoint(
+    #[case] failure: Failure,
+    #[case] verdict: &str,
+) {
     let mut world = World::with_endpoints(2);
     world.changes();
     world.event(&Event::Closed(failure.clone()));
