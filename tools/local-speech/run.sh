@@ -3,7 +3,8 @@
 # requirements. With --install-only it ends there.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-target=${CARGO_TARGET_DIR:-$here/../../target}/local-speech
+root=$(cd "$here/../.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}/local-speech
 
 requirements=("$here/requirements.txt")
 for argument in "$@"; do
