@@ -12,7 +12,7 @@ const PERIOD_MS: u64 = 2000;
 
 /// One after the other, a third apart, so that nobody takes them for a ringback (440 and 480 Hz at once) or a busy
 /// line (480 and 620 Hz at once; both ITU-T E.180 supplement 2, United States).
-const TONES: [Tone; 2] = [Tone { start_ms: 400, hz: 440.0 }, Tone { start_ms: 600, hz: 554.0 }];
+const TONES: [Tone; 2] = [Tone { start_ms: 20, hz: 440.0 }, Tone { start_ms: 220, hz: 554.0 }];
 
 /// Long enough to have a pitch, short enough to be no signal.
 const TONE_MS: u64 = 120;

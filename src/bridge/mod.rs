@@ -20,6 +20,7 @@ use crate::call::record::{Annotation, Entry};
 use crate::call::services::{self, Services};
 use crate::call::{Admission, Call};
 use crate::carrier::FollowUp;
+use crate::fallback::Hearing;
 use crate::live::session;
 use crate::net::circuit::Circuit;
 use crate::net::link::{Link, Message};
@@ -64,6 +65,7 @@ impl Offer {
             live: session::Config { endpoints: dialers.len(), ..live },
             endpoints: dialers.iter().map(place).collect(),
             has_fallback: providers.is_complete(),
+            hearing: Hearing::Silero,
         };
         let endpoint = |dialer| Arc::new(Endpoint { dialer, circuit: Circuit::new() });
         let endpoints = dialers.into_iter().map(endpoint).collect();

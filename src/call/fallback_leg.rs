@@ -35,6 +35,7 @@ impl Call {
             instruction: self.instruction(),
             language: self.agent.language.clone(),
             temperature: self.agent.temperature,
+            hearing: self.services.hearing,
             is_interruptible: !self.agent.vad.no_interruption,
             ..fallback::Config::default()
         };

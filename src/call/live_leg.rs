@@ -78,7 +78,9 @@ impl Call {
             Change::Abort(link) => self.outbox.live(link, Command::Abort),
             Change::Moved { link, plan } => {
                 self.outbox.event(Event::LiveMoved { link, plan: plan.code() }, now);
-                self.handle_loss(now);
+                if matches!(self.responder.role, Role::Live(_)) {
+                    self.handle_loss(now);
+                }
             }
             Change::Lost { link, endpoint, cause, verdict, next } => {
                 let (endpoint, next) = (self.endpoint_name(endpoint), next.map(|(_, plan)| plan.code()));

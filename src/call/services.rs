@@ -1,5 +1,6 @@
 //! What the process can offer a call: which live endpoints there are, and whether there is a fallback.
 
+use crate::fallback::Hearing;
 use crate::live::session;
 
 /// The same for all calls of a process.
@@ -10,6 +11,8 @@ pub struct Services {
     pub endpoints: Vec<Endpoint>,
     /// Whether there are providers for speech to text, thinking and text to speech.
     pub has_fallback: bool,
+    /// How the fallback tells the caller's speech from other sounds.
+    pub hearing: Hearing,
 }
 
 /// A place where the live service can be had.

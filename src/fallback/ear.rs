@@ -7,15 +7,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::Config;
+use super::detector::Detector;
 use crate::audio::Rate;
-use crate::audio::vad::{self, Activity, Energy};
-
-/// What decides whether a sound is speech. Another detector with the methods `push`, `is_speaking`, `last_loud`
-/// and `position` can take its place.
-type Detector = Energy;
-
-/// Pauses inside a word are shorter; the silence that ends an utterance is counted here, not by the detector.
-const HANGOVER_MS: u32 = 200;
+use crate::audio::vad::Activity;
 
 /// How much later than it began the detector may notice speech.
 const NOTICE_MAX: Duration = Duration::from_millis(200);
@@ -94,7 +88,6 @@ pub(super) struct Utterance {
 
 impl Ear {
     pub(super) fn new(config: &Config) -> Self {
-        let detector = vad::Config { silence_ms: HANGOVER_MS, ..vad::Config::default() };
         Self {
             limits: Limits {
                 endpointing: samples(config.endpointing),
@@ -102,7 +95,7 @@ impl Ear {
                 pre_roll: samples(config.pre_roll),
                 barge_in: samples(config.barge_in),
             },
-            detector: Detector::new(Rate::LINE, detector),
+            detector: Detector::new(config.hearing),
             tape: VecDeque::new(),
             position: 0,
             heard_at: None,

@@ -10,6 +10,7 @@
 //!        → language model → splitter (sentences) → text to speech → AgentSays, Audio
 //! ```
 
+mod detector;
 mod ear;
 mod jobs;
 mod reply;
@@ -35,6 +36,7 @@ pub struct Config {
     /// BCP-47; `None`: the providers' configured language.
     pub language: Option<String>,
     pub temperature: Option<f32>,
+    pub hearing: Hearing,
     /// Whether the caller may cut the agent short. If not, what is said meanwhile is answered afterwards.
     pub is_interruptible: bool,
     /// Silence that ends an utterance. 800 ms bridges the pauses of thinking and is not felt as slow.
@@ -61,6 +63,7 @@ impl Default for Config {
             instruction: String::new(),
             language: None,
             temperature: None,
+            hearing: Hearing::default(),
             is_interruptible: true,
             endpointing: Duration::from_millis(800),
             utterance_max: Duration::from_secs(30),
@@ -71,6 +74,16 @@ impl Default for Config {
             job_max: Duration::from_secs(60),
         }
     }
+}
+
+/// How speech is told from other sounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hearing {
+    /// By its loudness: costs nothing, and takes music, tones and noise for speech.
+    #[default]
+    Energy,
+    /// By a neural network, which knows speech when it hears it.
+    Silero,
 }
 
 /// What the session cannot know of the moment in which audio comes.

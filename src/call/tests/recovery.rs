@@ -11,6 +11,7 @@ fn services(endpoints: usize, has_fallback: bool) -> Services {
         live: live::session::Config { endpoints, ..live::session::Config::default() },
         endpoints: vec![Endpoint::default(); endpoints],
         has_fallback,
+        ..Services::default()
     }
 }
 

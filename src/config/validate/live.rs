@@ -36,7 +36,7 @@ pub(super) fn check(config: &gemini::Config, report: &mut Report) {
     }
     if !TIMEOUT_MS.contains(&config.connect_timeout_ms) {
         let message = format!("{} ms is not between 100 and 60000", config.connect_timeout_ms);
-        report.error("live.connect_timeout_ms", message, "5000 suits a caller on the line");
+        report.error("live.connect_timeout_ms", message, "2000 suits a caller on the line");
     }
 }
 
