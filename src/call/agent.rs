@@ -1,8 +1,8 @@
 //! An agent: who answers a number, and how.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::clip::Clip;
+use super::clip::{Clip, ClipFile};
 use crate::carrier::FollowUp;
 use crate::live::Vad;
 
@@ -28,8 +28,9 @@ pub struct Agent {
     pub language: Option<String>,
     pub temperature: Option<f32>,
     pub vad: Vad,
-    /// A recorded greeting: heard at once, whatever the model does. It takes the place of `greeting`.
-    #[serde(skip)]
+    /// A recorded greeting: heard at once, whatever the model does. It takes the place of `greeting`. A
+    /// configuration names it as a [`ClipFile`]; whoever reads the configuration reads that file too.
+    #[serde(deserialize_with = "unread")]
     pub greeting_clip: Option<Clip>,
     /// What becomes of a caller whom nobody can answer.
     pub last_resort: FollowUp,
@@ -55,4 +56,9 @@ impl Default for Agent {
             last_resort: FollowUp::HangUp,
         }
     }
+}
+
+/// The name of a recording is none yet.
+fn unread<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Clip>, D::Error> {
+    ClipFile::deserialize(deserializer).map(|_| None)
 }

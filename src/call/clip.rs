@@ -1,7 +1,10 @@
 //! Recorded words that the program itself says: they need no service and are there at once.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
+
+use serde::Deserialize;
 
 use crate::audio::Rate;
 use crate::audio::wav::{self, Wav};
@@ -13,6 +16,16 @@ pub struct Clip {
     /// Its words, for the call log and for the model.
     pub text: String,
     pub samples: Arc<[i16]>,
+}
+
+/// A recording as a configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClipFile {
+    /// A mono WAV file at 8 kHz; relative to the configuration.
+    pub file: PathBuf,
+    /// What is said in it.
+    pub text: String,
 }
 
 /// A recording that cannot be played as it is.

@@ -6,9 +6,10 @@ use anyhow::bail;
 
 use super::text;
 use crate::call::agent::Agent;
+use crate::carrier::FollowUp;
 use crate::config::{self, Config, Finding, Severity};
 use crate::provider::gemini::{Developer, Endpoint};
-use crate::server;
+use crate::{provider, server};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -57,6 +58,7 @@ fn summary(config: &Config) -> String {
     }
     for (index, agent) in config.agents.iter().enumerate() {
         facts.push((if index == 0 { "agents" } else { "" }, described(agent)));
+        facts.push(("", format!("  {}", ladder(config, agent))));
     }
     facts.iter().map(|(name, value)| format!("{name:<15} {}\n", text::line(value))).collect()
 }
@@ -88,6 +90,40 @@ fn described(agent: &Agent) -> String {
     format!("{} answers {number} with {}{voice}", agent.name, agent.model)
 }
 
+/// Who answers the callers of an agent, best first.
+fn ladder(config: &Config, agent: &Agent) -> String {
+    let place = |endpoint: &Endpoint| match endpoint {
+        Endpoint::Developer(_) => "developer".to_owned(),
+        Endpoint::Vertex(vertex) => match vertex.location.as_deref() {
+            Some(location) => format!("vertex {location}"),
+            None => "vertex".to_owned(),
+        },
+    };
+    let live: Vec<_> = config.live.endpoints().iter().map(place).collect();
+    let last_resort = match &agent.last_resort {
+        FollowUp::HangUp => "hang up".to_owned(),
+        FollowUp::Transfer { to } => format!("transfer to {to}"),
+        FollowUp::Voicemail => "voicemail".to_owned(),
+    };
+    let rungs = [Some(format!("live {}", live.join(", "))), fallback(&config.fallback), Some(last_resort)];
+    rungs.into_iter().flatten().collect::<Vec<_>>().join(" -> ")
+}
+
+/// The services of the fallback, if they are enough for one.
+fn fallback(config: &provider::Config) -> Option<String> {
+    let provider::Config { stt, llm, tts } = config;
+    let kinds = [
+        ("stt", stt.iter().map(provider::stt::Config::name).collect::<Vec<_>>()),
+        ("llm", llm.iter().map(provider::llm::Config::name).collect()),
+        ("tts", tts.iter().map(provider::tts::Config::name).collect()),
+    ];
+    if kinds.iter().any(|(_, names)| names.is_empty()) {
+        return None;
+    }
+    let kinds = kinds.iter().map(|(kind, names)| format!("{kind} {}", names.join(" or ")));
+    Some(format!("fallback ({})", kinds.collect::<Vec<_>>().join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,9 +150,30 @@ Twilio webhook  https://voice.example.com/twilio/voice (HTTP POST, for \"A call 
 call log        data/patchcord.db
 live service    wss://generativelanguage.googleapis.com (v1beta)
 agents          desk answers +14155550123 with gemini-3.8-live, voice Kore
+                  live developer -> hang up
                 default answers every other number with gemini-3.8-live
+                  live developer -> hang up
 "
         );
+    }
+
+    #[test]
+    fn the_ladder_of_an_agent_is_one_line() {
+        let text = "\
+            fallback.stt = [{ kind = 'openai', name = 'local' }, { kind = 'google' }]
+            fallback.llm = [{ kind = 'gemini' }]
+            fallback.tts = [{ kind = 'openai', name = 'local' }]
+            live.endpoints = [{ kind = 'developer' }, { kind = 'vertex', location = 'us' }]
+            agents = [{ last_resort = { kind = 'voicemail' } }]";
+        let mut config: Config = toml::from_str(text).unwrap();
+        let ladder = |config: &Config| super::ladder(config, &config.agents[0]);
+        assert_eq!(
+            ladder(&config),
+            "live developer, vertex us -> fallback (stt local or google, llm gemini, tts local) -> voicemail"
+        );
+        config.fallback.tts.clear();
+        config.agents[0].last_resort = FollowUp::Transfer { to: "+14155550123".to_owned() };
+        assert_eq!(ladder(&config), "live developer, vertex us -> transfer to +14155550123");
     }
 
     #[test]

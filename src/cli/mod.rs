@@ -5,10 +5,12 @@ mod calls;
 mod check;
 mod demo;
 mod logging;
+mod path;
 mod render;
 mod serve;
 mod service;
 mod simulate;
+mod story;
 mod text;
 
 use clap::{Parser, Subcommand};

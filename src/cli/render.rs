@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use super::path::path;
+use super::story;
 use super::text::{cell, line, minutes, seconds};
 use crate::call::context::UNKNOWN;
 use crate::store::Stamp;
@@ -76,6 +78,9 @@ fn context(detail: &CallDetail) -> String {
     if let Some(ms) = call.duration_ms {
         facts.push(("duration", minutes(ms)));
     }
+    if let Some(path) = path(detail) {
+        facts.push(("path", path));
+    }
     let parameters = pairs(&circumstances.parameters);
     if !parameters.is_empty() {
         facts.push(("parameters", parameters));
@@ -112,7 +117,11 @@ fn spoken(turn: &TurnRow) -> String {
 }
 
 fn happened(event: &EventRow) -> String {
-    format!("· {} {}", line(&event.kind), pairs(&event.detail)).trim_end().to_owned()
+    let text = match story::sentence(&event.kind, &event.detail) {
+        Some(sentence) => line(&sentence),
+        None => format!("{} {}", line(&event.kind), pairs(&event.detail)),
+    };
+    format!("· {text}").trim_end().to_owned()
 }
 
 /// The event that sums up the call's audio.
@@ -131,7 +140,20 @@ fn audio(detail: &CallDetail) -> String {
     };
     let uplink = account("uplink", &["received", "sent", "dropped"]);
     let downlink = account("downlink", &["received", "played", "cleared", "dropped"]);
-    format!("audio       {uplink}            {downlink}")
+    format!("audio       {uplink}            {downlink}{}", waits(&totals.detail))
+}
+
+/// What the caller heard, or did not hear, while it was the agent's turn.
+fn waits(totals: &Value) -> String {
+    let (Some(cover), Some(dead_air)) = (totals["cover_ms"].as_i64(), totals["dead_air_max_ms"].as_i64())
+    else {
+        return String::new();
+    };
+    let waits = [
+        ("cover", format!("{} s", seconds(cover))),
+        ("dead air", format!("longest {} s", seconds(dead_air))),
+    ];
+    waits.iter().map(|(name, value)| format!("            {name:<9} {value}\n")).collect()
 }
 
 fn annotations(detail: &CallDetail) -> String {
@@ -246,19 +268,41 @@ mod tests {
                 turn(6, "agent", "Good\nmorning", 3140),
             ],
             events: vec![
-                event(2, 510, "live_ready", json!({"link": 0, "setup_ms": 210, "session_id": null})),
+                event(
+                    2,
+                    510,
+                    "live_ready",
+                    json!({"link": 1, "plan": "fresh", "setup_ms": 210, "session_id": null}),
+                ),
                 event(3, 3900, "interrupted", json!({"heard_ms": 700, "cleared_ms": 2000})),
                 event(
                     4,
                     12_340,
                     "live_lost",
-                    json!({"link": 0, "cause": {"failure": "broken", "message": "a b"}}),
+                    json!({
+                        "link": 1,
+                        "endpoint": "developer",
+                        "cause": {"failure": "broken", "message": "a\u{1b}b"},
+                        "verdict": "resume",
+                        "next": "resume",
+                    }),
+                ),
+                event(
+                    6,
+                    12_900,
+                    "moon_landing",
+                    json!({"link": 1, "cause": {"failure": "broken", "message": "a b"}}),
                 ),
                 event(
                     7,
                     61_400,
                     "audio_totals",
-                    json!({"uplink_received_ms": 61_000, "downlink_played_ms": 1_230}),
+                    json!({
+                        "uplink_received_ms": 61_000,
+                        "downlink_played_ms": 1_230,
+                        "cover_ms": 800,
+                        "dead_air_max_ms": 1_200,
+                    }),
                 ),
             ],
             annotations: vec![AnnotationRow {
@@ -310,23 +354,59 @@ started     2026-11-21 09:00:00Z
 answered    +0.50s by stream MZ1
 ended       +61.50s the caller hung up [caller_hung_up]
 duration    1:01
+path        live; longest dead air 1.20 s
 parameters  tier=gold
 prompt      Be brief.
             Be kind.
 
-    +0.51s  · live_ready link=0 setup_ms=210
+    +0.51s  · the live session is ready after 0.21 s
     +1.50s  caller  Hello? \\u{1b}[31mred
     +3.14s  agent   Good morning [interrupted] (640 ms)
-    +3.90s  · interrupted cleared_ms=2000 heard_ms=700
-   +12.34s  · live_lost cause.failure=broken cause.message=\"a b\" link=0
+    +3.90s  · the caller interrupts: 0.70 s were heard, 2.00 s thrown away
+   +12.34s  · live connection 1 to developer failed: the live connection broke: a\\u{1b}b; next: the session is resumed
+   +12.90s  · moon_landing cause.failure=broken cause.message=\"a b\" link=1
 
 audio       uplink    received 61.00 s, sent 0.00 s, dropped 0.00 s
             downlink  received 0.00 s, played 1.23 s, cleared 0.00 s, dropped 0.00 s
+            cover     0.80 s
+            dead air  longest 1.20 s
 
 told by the carrier
    +62.00s  call_status CallStatus=completed
 "
         );
+    }
+
+    #[test]
+    fn the_path_of_a_call_says_who_answered_and_why() {
+        let event =
+            |ms, kind: &str, detail| EventRow { sequence: 0, at: at(ms), kind: kind.to_owned(), detail };
+        let refused = json!({"of": "live", "cause": {"failure": "refused", "status": 503}});
+        let speechless = json!({"of": "fallback", "job": "speak", "cause": {"failure": "no_provider"}});
+        let mut detail = detail();
+        detail.events = vec![
+            event(600, "live_ready", json!({"gap_ms": null})),
+            event(5000, "live_ready", json!({"gap_ms": 420})),
+            event(12_300, "rung", json!({"rung": "fallback", "cause": refused})),
+            event(39_000, "live_ready", json!({"gap_ms": 26_700})),
+            event(40_000, "rung", json!({"rung": "live", "cause": null})),
+            event(61_000, "audio_totals", json!({"dead_air_max_ms": 1200})),
+        ];
+        assert_eq!(
+            path(&detail).unwrap(),
+            "live, then fallback after 12.30 s (the live service refused the connection with HTTP 503), \
+             live again after 40.00 s; reconnected once, in 0.42 s; longest dead air 1.20 s"
+        );
+        detail.circumstances.ending_detail =
+            Some(json!({"follow_up": {"kind": "transfer", "to": "+14155550123"}}));
+        detail.events = vec![event(900, "rung", json!({"rung": "last_resort", "cause": speechless}))];
+        assert_eq!(
+            path(&detail).unwrap(),
+            "no live session, then an apology after 0.90 s (text to speech: no provider is left); \
+             the caller is connected with +14155550123"
+        );
+        detail.events.clear();
+        assert_eq!(path(&detail), None);
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub enum Error {
         message: String,
         remedy: String,
     },
+    /// A recording that an agent has and that cannot be played.
+    #[error("{}: {key}: {}: {message}; {remedy}", path.display(), file.display())]
+    Clip { path: PathBuf, key: String, file: PathBuf, message: String, remedy: &'static str },
     /// The value is not part of the error.
     #[error(
         "{}:{position}: {key}: a secret does not belong in this file; delete it, set the environment variable \

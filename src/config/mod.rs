@@ -3,6 +3,7 @@
 //! Settings come from one TOML file, secrets from the environment alone. [`Config::load`] fails on what cannot be
 //! read at all; [`Config::validate`] lists everything else at once.
 
+mod clips;
 mod error;
 mod text;
 mod validate;
@@ -131,7 +132,8 @@ impl Config {
 
     /// Reads the text of a file; `file` is where it came from.
     fn parse(text: &str, file: &Path) -> Result<Self, Error> {
-        let config = text::parse(text).map_err(|problem| problem.at(file))?;
+        let mut config = text::parse(text).map_err(|problem| problem.at(file))?;
+        clips::read(text, file, &mut config.agents)?;
         Ok(Self { file: Some(file.to_owned()), ..config })
     }
 

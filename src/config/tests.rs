@@ -35,7 +35,19 @@ fn error(text: &str) -> String {
     error[error.find("test.toml").unwrap()..].to_owned()
 }
 
+/// A fallback that is whole and needs no key.
+const FALLBACK: &str = "\
+fallback.stt = [{ kind = 'openai', endpoint = 'http://127.0.0.1:8090/v1' }]
+fallback.llm = [{ kind = 'ollama' }]
+fallback.tts = [{ kind = 'openai', endpoint = 'http://127.0.0.1:8090/v1' }]
+";
+
+/// What is found in a file with this text and nothing else that is wrong.
 fn findings(text: &str) -> Vec<String> {
+    findings_without_fallback(&format!("{FALLBACK}{text}"))
+}
+
+fn findings_without_fallback(text: &str) -> Vec<String> {
     let text = format!("server.public_url = \"https://v.example.com\"\n{text}");
     load(&text)
         .unwrap()
@@ -56,11 +68,23 @@ fn uncommented() -> String {
     EXAMPLE.lines().map(uncomment).collect::<Vec<_>>().join("\n")
 }
 
+/// The example leaves the fallback to its reader; with the one it describes nothing is left to say.
 #[rstest]
 #[case(EXAMPLE)]
 #[case(&uncommented())]
-fn the_example_has_no_findings(#[case] text: &str) {
-    assert_eq!(load(text).unwrap().validate(), []);
+fn the_example_has_no_findings_but_that_it_has_no_fallback(#[case] text: &str) {
+    let keys: Vec<_> = load(text).unwrap().validate().into_iter().map(|finding| finding.key).collect();
+    assert_eq!(keys, ["fallback"]);
+    let whole = format!("{text}\n{}", described("[[fallback.stt]]", "kind  "));
+    assert_eq!(load(&whole).unwrap().validate(), []);
+}
+
+#[test]
+fn the_fallback_of_the_example_is_local_speech_and_a_model_of_the_cloud() {
+    let fallback = load(&described("[[fallback.stt]]", "kind  ")).unwrap().fallback;
+    assert_eq!(fallback.stt[0].name(), "local");
+    assert_eq!(fallback.stt[0].endpoint.as_deref(), Some("http://127.0.0.1:8090/v1"));
+    assert_eq!((fallback.llm[0].name(), fallback.tts[0].name()), ("gemini", "local"));
 }
 
 #[test]
@@ -75,20 +99,21 @@ fn the_comments_of_the_example_are_the_defaults() {
     );
 }
 
-/// The list of endpoints in the example: what is indented behind its comments.
-fn listed() -> String {
+/// A list in the example: what is indented behind its comments, from its first line to that behind its last.
+fn described(first: &str, behind: &str) -> String {
     let lines = EXAMPLE.lines().filter_map(|line| line.strip_prefix("#   "));
     lines
-        .skip_while(|line| *line != "[[live.endpoints]]")
-        .take_while(|line| !line.starts_with("project  "))
+        .skip_while(|line| *line != first)
+        .take_while(|line| !line.starts_with(behind))
         .collect::<Vec<_>>()
         .join("\n")
 }
 
 #[test]
 fn the_endpoints_of_the_example_are_one_of_each_kind() {
-    assert_eq!(findings(&listed()), [] as [&str; 0]);
-    let endpoints = load(&listed()).unwrap().live.endpoints();
+    let listed = described("[[live.endpoints]]", "project  ");
+    assert_eq!(findings(&listed), [] as [&str; 0]);
+    let endpoints = load(&listed).unwrap().live.endpoints();
     let vertex = Vertex {
         project: Some("my-project".to_owned()),
         location: Some("us-central1".to_owned()),
@@ -166,13 +191,14 @@ fn an_empty_greeting_is_none() {
 )]
 #[case::unknown_section(
     "[sever]",
-    "test.toml:1:2: sever: unknown field `sever`, expected one of `server`, `store`, `live`, `twilio`, `agents`; \
+    "test.toml:1:2: sever: unknown field `sever`, expected one of `server`, `store`, `live`, `fallback`, `http`, \
+     `twilio`, `agents`; \
      did you mean `server`?"
 )]
 #[case::unknown_key_of_an_agent(
     "[[agents]]\nname = \"a\"\n\n[[agents]]\nname = \"b\"\n  vioce = \"Kore\"",
     "test.toml:6:3: agents[1].vioce: unknown field `vioce`, expected one of `name`, `number`, `business_id`, \
-     `prompt`, `greeting`, `model`, `voice`, `language`, `temperature`, `vad`; did you mean `voice`?"
+     `prompt`, `greeting`, `model`, `voice`, `language`, `temperature`, `vad`, `greeting_clip`, `last_resort`; did you mean `voice`?"
 )]
 #[case::wrong_type(
     "[live]\nconnect_timeout_ms = \"5s\"",
@@ -208,6 +234,11 @@ fn text_that_is_no_toml_names_the_line() {
     "auth_token_secondary = 'hunter2'",
     "test.toml:1:1: auth_token_secondary:",
     TWILIO_AUTH_TOKEN_SECONDARY
+)]
+#[case(
+    "[[fallback.llm]]\napi_key = 'hunter2'",
+    "test.toml:2:1: fallback.llm[0].api_key:",
+    "that `key_env` names"
 )]
 #[case("wrong = 1\n[[agents]]\ntoken = 'hunter2'", "test.toml:3:1: agents[0].token:", GEMINI_API_KEY)]
 fn a_secret_in_the_file_names_its_variable_and_not_its_value(
@@ -270,6 +301,9 @@ fn a_secret_in_the_file_names_its_variable_and_not_its_value(
     "live.api_version: is not used beside [[live.endpoints]]"
 )]
 #[case("live.connect_timeout_ms = 0", "live.connect_timeout_ms: 0 ms is not between 100 and 60000")]
+#[case("live.setup_timeout_ms = 99", "live.setup_timeout_ms: 99 ms is not between 100 and 60000")]
+#[case("http.idle_ms = 300001", "http.idle_ms: 300001 ms is not between 0 and 300000")]
+#[case("http.idle_connections_max = 257", "http.idle_connections_max: 257 is not between 0 and 256")]
 #[case("store.path = ''", "store.path: is empty")]
 #[case("store.path = '/'", "store.path: is a folder")]
 #[case("twilio.account_sid = 'AC12'", "twilio.account_sid: is not AC and 32 hexadecimal digits")]
@@ -307,8 +341,118 @@ fn a_secret_in_the_file_names_its_variable_and_not_its_value(
     "agents = [{ name = 'a' }, { name = 'a', number = '+14155550123' }]",
     "agents[1].name: \"a\" is the name of agents[0] too"
 )]
+#[case(
+    "agents = [{ last_resort = { kind = 'transfer', to = '415 555' } }]",
+    "agents[0].last_resort.to: is not an E.164 number"
+)]
 fn each_mistake_is_one_finding(#[case] text: &str, #[case] finding: &str) {
     assert_eq!(findings(text), [finding]);
+}
+
+#[rstest]
+#[case("", "", "fallback: is not configured: when the live service fails, callers hear an apology")]
+#[case(
+    "tts",
+    "",
+    "fallback.tts: is missing, and the fallback is not used without text to speech: when the live service fails, \
+     callers hear an apology"
+)]
+#[case(
+    "stt",
+    "{ kind = 'openai', endpoint = 'ftp://x' }",
+    "fallback.stt[0].endpoint: the endpoint `ftp://x` is not an http or https URL"
+)]
+#[case("stt", "{ kind = 'openai' }", "fallback.stt[0].key_env: OPENAI_API_KEY is not set")]
+#[case("llm", "{ kind = 'openai', key_env = 'MINE' }", "fallback.llm[0].key_env: MINE is not set")]
+#[case(
+    "llm",
+    "{ kind = 'gemini', endpoint = 'http://10.0.0.1/v1' }",
+    "fallback.llm[0].endpoint: the endpoint `http://10.0.0.1` is http://, which would show the key to the network"
+)]
+#[case(
+    "llm",
+    "{ kind = 'ollama' }, { kind = 'ollama' }",
+    "fallback.llm[1].name: \"ollama\" is the name of a service before it too"
+)]
+#[case(
+    "llm",
+    "{ kind = 'ollama', max_tokens = 0 }",
+    "fallback.llm[0].max_tokens: 0 is not between 1 and 8192"
+)]
+#[case(
+    "llm",
+    "{ kind = 'ollama', timeouts = { total_ms = 90000 } }",
+    "fallback.llm[0].timeouts.total_ms: 90000 ms is not between 100 and 60000"
+)]
+#[case(
+    "tts",
+    "{ kind = 'openai', key_env = '', language = 'English' }",
+    "fallback.tts[0].language: is not a BCP-47 language tag"
+)]
+#[case(
+    "tts",
+    "{ kind = 'openai', key_env = '', speed = 9.0 }",
+    "fallback.tts[0].speed: `speed` is not between 0.25 and 4"
+)]
+#[case("tts", "{ kind = 'gemini', speed = 1.0 }", "fallback.tts[0].speed: `speed` is not known to Gemini")]
+fn each_mistake_of_a_fallback_is_one_finding(
+    #[case] kind: &str,
+    #[case] entries: &str,
+    #[case] finding: &str,
+) {
+    let others =
+        FALLBACK.lines().filter(|line| !line.is_empty() && !line.starts_with(&format!("fallback.{kind}")));
+    let mut lines: Vec<_> = others.map(str::to_owned).collect();
+    if kind.is_empty() {
+        lines.clear();
+    } else if !entries.is_empty() {
+        lines.push(format!("fallback.{kind} = [{entries}]"));
+    }
+    assert_eq!(findings_without_fallback(&lines.join("\n")), [finding]);
+}
+
+#[test]
+fn a_fallback_that_cannot_be_used_is_a_warning_and_a_service_that_cannot_be_made_an_error() {
+    let severity = |text: &str| {
+        let text = format!("server.public_url = 'https://v.example.com'\n{text}");
+        load(&text).unwrap().validate()[0].severity
+    };
+    assert_eq!(severity(""), Severity::Warning);
+    assert_eq!(severity("fallback.llm = [{ kind = 'ollama' }]"), Severity::Warning);
+    assert_eq!(severity(&FALLBACK.replace("127.0.0.1", "10.0.0.1")), Severity::Error);
+}
+
+#[test]
+fn a_greeting_clip_is_read_from_beside_the_configuration() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("p.toml");
+    let wav = include_bytes!("../../fixtures/cover/one-moment.wav");
+    fs::write(folder.path().join("greeting.wav"), wav).unwrap();
+    let clip = "greeting_clip = { file = \"greeting.wav\", text = \"One moment, please.\" }";
+    fs::write(&path, format!("[[agents]]\nname = 'a'\n\n[[agents]]\nname = 'b'\n{clip}")).unwrap();
+    let config = Config::load(Some(&path), &keys).unwrap();
+    assert_eq!(config.agents[0].greeting_clip, None);
+    let clip = config.agents[1].greeting_clip.as_ref().unwrap();
+    assert_eq!(clip.text, "One moment, please.");
+    assert!(clip.samples.len() > 4000, "{clip:?}");
+}
+
+#[rstest]
+#[case("file = 'missing.wav', text = 'Hi.'", ".file", "missing.wav: cannot be read (entity not found)")]
+#[case(
+    "file = 'test.toml', text = 'Hi.'",
+    ".file",
+    "test.toml: not a WAV file: the RIFF/WAVE header is missing"
+)]
+#[case("file = 'missing.wav', text = ' '", ".text", "missing.wav: its words are missing")]
+fn a_greeting_clip_that_cannot_be_played_names_key_file_and_remedy(
+    #[case] clip: &str,
+    #[case] field: &str,
+    #[case] message: &str,
+) {
+    let error = error(&format!("[[agents]]\ngreeting_clip = {{ {clip} }}"));
+    assert!(error.starts_with(&format!("test.toml: agents[0].greeting_clip{field}: ")), "{error}");
+    assert!(error.contains(message) && error.contains("; write "), "{error}");
 }
 
 #[test]
@@ -321,6 +465,7 @@ fn all_mistakes_are_found_at_once_in_the_order_of_the_file() {
         [
             "server.public_url",
             "live.api_version",
+            "fallback",
             "agents[0].name",
             "agents[0].voice",
             "agents[0].temperature",
@@ -341,7 +486,7 @@ fn a_misspelt_voice_gets_the_nearest_one(#[case] voice: &str, #[case] remedy: &s
 
 #[test]
 fn missing_secrets_are_findings_of_the_environment() {
-    let mut config = load("server.public_url = \"https://v.example.com\"").unwrap();
+    let mut config = load(&format!("server.public_url = \"https://v.example.com\"\n{FALLBACK}")).unwrap();
     config.secrets = Secrets::load(&nothing, &config.fallback);
     let lines: Vec<_> = config.validate().iter().map(ToString::to_string).collect();
     assert_eq!(lines.len(), 2);
@@ -354,10 +499,10 @@ fn missing_secrets_are_findings_of_the_environment() {
 
 #[test]
 fn only_the_developer_api_needs_the_key_of_the_gemini_api() {
-    let mut config = load(
-        "server.public_url = 'https://v.example.com'\n\
-         live.endpoints = [{ kind = 'vertex', project = 'p', location = 'us' }]",
-    )
+    let mut config = load(&format!(
+        "server.public_url = 'https://v.example.com'\n{FALLBACK}\
+         live.endpoints = [{{ kind = 'vertex', project = 'p', location = 'us' }}]",
+    ))
     .unwrap();
     config.secrets.gemini_api_key = None;
     assert_eq!(config.validate(), []);
@@ -378,7 +523,7 @@ fn the_key_file_that_the_environment_names_is_looked_at_and_not_printed(
     let [file, key] = ["p.toml", "sa.json"].map(|name| folder.path().join(name));
     fs::write(&key, text).unwrap();
     let endpoints = "live.endpoints = [{ kind = 'vertex', project = 'p', location = 'us' }]";
-    fs::write(&file, format!("server.public_url = 'https://v.example.com'\n{endpoints}")).unwrap();
+    fs::write(&file, format!("server.public_url = 'https://v.example.com'\n{FALLBACK}{endpoints}")).unwrap();
     let env = |name: &str| match name {
         GOOGLE_CREDENTIALS => Some(key.display().to_string()),
         _ => keys(name),
@@ -408,7 +553,7 @@ fn damaged_secrets_are_found_and_not_printed(
     #[case] secondary: Option<&str>,
     #[case] beginning: &str,
 ) {
-    let mut config = load("server.public_url = \"https://v.example.com\"").unwrap();
+    let mut config = load(&format!("server.public_url = \"https://v.example.com\"\n{FALLBACK}")).unwrap();
     config.secrets = Secrets {
         gemini_api_key: Some(Secret::new(gemini)),
         vertex_api_key: None,

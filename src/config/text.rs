@@ -90,6 +90,7 @@ fn secret_variable(path: &str) -> Option<&'static str> {
     Some(match (is_twilio, name.contains("secondary")) {
         (true, true) => TWILIO_AUTH_TOKEN_SECONDARY,
         (true, false) => TWILIO_AUTH_TOKEN,
+        (false, _) if path.starts_with("fallback") => "that `key_env` names",
         (false, _) => GEMINI_API_KEY,
     })
 }

@@ -1,6 +1,7 @@
 //! What is wrong or doubtful in a configuration that could be read: everything at once.
 
 mod agents;
+mod fallback;
 mod live;
 mod origin;
 
@@ -20,6 +21,8 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     server(&config.server, &mut report);
     store(&config.store.path, &mut report);
     live::check(&config.live, &mut report);
+    fallback::check(config, &mut report);
+    fallback::check_http(&config.http, &mut report);
     twilio(config.twilio.account_sid.as_deref(), &mut report);
     agents::check(&config.agents, &mut report);
     secrets(config, &mut report);
@@ -39,6 +42,12 @@ impl Report {
         let (key, message, remedy) = (key.into(), message.into(), remedy.into());
         let place = self.place.clone();
         self.findings.push(Finding { severity: Severity::Error, key, place, message, remedy });
+    }
+
+    fn warning(&mut self, key: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) {
+        let (key, message, remedy) = (key.into(), message.into(), remedy.into());
+        let place = self.place.clone();
+        self.findings.push(Finding { severity: Severity::Warning, key, place, message, remedy });
     }
 
     fn environment(&mut self, severity: Severity, key: &str, message: &str, remedy: &str) {

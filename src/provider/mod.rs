@@ -86,6 +86,19 @@ impl Providers {
         })
     }
 
+    /// Every entry of which no provider can be made.
+    pub fn faults(
+        config: &Config,
+        keys: impl Fn(&str) -> Option<Secret>,
+        transport: &Transport,
+    ) -> Vec<Error> {
+        let stt =
+            faults(Kind::Transcribe, &config.stt, |entry| stt::Provider::new(entry, &keys, transport).err());
+        let llm = faults(Kind::Think, &config.llm, |entry| model(entry, &keys, transport).err());
+        let tts = faults(Kind::Speak, &config.tts, |entry| tts::Provider::new(entry, &keys, transport).err());
+        [stt, llm, tts].concat()
+    }
+
     /// Whether there is anybody to ask.
     pub fn is_available(&self, kind: Kind) -> bool {
         match kind {
@@ -123,6 +136,11 @@ fn pool<C, P: pool::Provider>(
         .enumerate()
         .map(|(index, entry)| provider(entry).map_err(|source| Error { kind, index, source }));
     providers.collect::<Result<Vec<_>, _>>().map(Pool::new)
+}
+
+fn faults<C>(kind: Kind, entries: &[C], fault: impl Fn(&C) -> Option<service::Error>) -> Vec<Error> {
+    let faults = entries.iter().enumerate();
+    faults.filter_map(|(index, entry)| Some(Error { kind, index, source: fault(entry)? })).collect()
 }
 
 fn model(

@@ -8,7 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
 use crate::call::record::{Entry, Event, Record, Turn};
-use crate::cli::text;
+use crate::cli::{story, text};
 use crate::dialogue::Speaker;
 
 /// Prints one call, to its last entry.
@@ -51,16 +51,9 @@ fn describe(entry: &Entry, origin: OffsetDateTime) -> Option<String> {
     match &entry.record {
         Record::Opened(context) => happened(format!("{} calls {}", context.from, context.to)),
         Record::Turn(turn) => Some(format!("{}  {}", offset(turn.started_at), said(turn))),
-        Record::Event(Event::LiveReady { setup_ms, .. }) => {
-            happened(format!("the live session is ready after {setup_ms} ms"))
-        }
-        Record::Event(Event::Interrupted { heard_ms, cleared_ms }) => {
-            happened(format!("interrupted: {heard_ms} ms heard, {cleared_ms} ms thrown away"))
-        }
-        Record::Event(Event::Dtmf { digit }) => happened(format!("key {digit}")),
-        Record::Event(Event::LiveLost { cause, .. }) => happened(cause.to_string()),
+        Record::Event(Event::Usage(_) | Event::SessionHandle { .. }) | Record::Answered { .. } => None,
+        Record::Event(event) => happened(story::sentence(event.kind(), &serde_json::to_value(event).ok()?)?),
         Record::Ended(ending) => happened(ending.to_string()),
-        Record::Answered { .. } | Record::Event(_) => None,
     }
 }
 

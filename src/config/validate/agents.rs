@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::Report;
 use crate::call::agent::Agent;
+use crate::carrier::FollowUp;
 use crate::config::text::nearest;
 use crate::live::Vad;
 
@@ -60,6 +61,7 @@ pub(super) fn check(agents: &[Agent], report: &mut Report) {
         model(agent, &mut entry);
         speech(agent, &mut entry);
         vad(&agent.vad, &mut entry);
+        last_resort(&agent.last_resort, &mut entry);
     }
 }
 
@@ -151,7 +153,7 @@ fn speech(agent: &Agent, entry: &mut Entry<'_>) {
 }
 
 /// The shape of RFC 5646: a primary language of two or three letters, then subtags of up to eight characters.
-fn is_language_tag(tag: &str) -> bool {
+pub(super) fn is_language_tag(tag: &str) -> bool {
     let mut subtags = tag.split('-');
     let is_primary =
         |tag: &str| (2..=3).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_alphabetic());
@@ -170,6 +172,16 @@ fn vad(vad: &Vad, entry: &mut Entry<'_>) {
             let message = format!("{value} ms is not between {} and {}", range.start(), range.end());
             entry.error(field, message, "write milliseconds in this range, or delete the key");
         }
+    }
+}
+
+fn last_resort(last_resort: &FollowUp, entry: &mut Entry<'_>) {
+    match last_resort {
+        FollowUp::Transfer { to } if !is_e164(to) => {
+            let remedy = "write it in E.164: +, country code, number, without spaces, like \"+14155550123\"";
+            entry.error("last_resort.to", "is not an E.164 number", remedy);
+        }
+        FollowUp::Transfer { .. } | FollowUp::HangUp | FollowUp::Voicemail => {}
     }
 }
 

@@ -34,9 +34,12 @@ pub(super) fn check(config: &gemini::Config, report: &mut Report) {
     if !config.endpoints.is_empty() {
         check_unused(config, report);
     }
-    if !TIMEOUT_MS.contains(&config.connect_timeout_ms) {
-        let message = format!("{} ms is not between 100 and 60000", config.connect_timeout_ms);
-        report.error("live.connect_timeout_ms", message, "2000 suits a caller on the line");
+    let timeouts = [
+        ("live.connect_timeout_ms", config.connect_timeout_ms, "2000 suits a caller on the line"),
+        ("live.setup_timeout_ms", config.setup_timeout_ms, "2500 suits a caller on the line"),
+    ];
+    for (key, ms, remedy) in timeouts.into_iter().filter(|(_, ms, _)| !TIMEOUT_MS.contains(ms)) {
+        report.error(key, format!("{ms} ms is not between 100 and 60000"), remedy);
     }
 }
 

@@ -64,6 +64,12 @@ pub struct Config {
     pub timeouts: Timeouts,
 }
 
+impl Config {
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or_else(|| self.kind.as_str())
+    }
+}
+
 /// A service that speaks.
 #[derive(Debug)]
 pub struct Provider {

@@ -1,0 +1,59 @@
+//! The recordings that the agents of a configuration name, read from their files.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::Error;
+use crate::call::agent::Agent;
+use crate::call::clip::{Clip, ClipFile};
+
+const REMEDY: &str = "write the path of a mono WAV file at 8000 Hz (16-bit PCM or mu-law), relative to the \
+                      configuration file";
+
+/// The part of a configuration that names recordings.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    agents: Vec<Names>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Names {
+    greeting_clip: Option<ClipFile>,
+}
+
+/// Gives each of `agents` the recording that `text`, the configuration in `path`, names for it.
+pub(super) fn read(text: &str, path: &Path, agents: &mut [Agent]) -> Result<(), Error> {
+    // The text was read as a whole before: what is read of it here is well formed.
+    let named: Named = toml::from_str(text).unwrap_or_default();
+    for (index, (agent, names)) in agents.iter_mut().zip(named.agents).enumerate() {
+        if let Some(named) = names.greeting_clip {
+            let file = path.parent().unwrap_or_else(|| Path::new("")).join(&named.file);
+            let clip = load(&file, &named.text).map_err(|(field, message, remedy)| {
+                let key = format!("agents[{index}].greeting_clip.{field}");
+                Error::Clip { path: path.to_owned(), key, file, message, remedy }
+            })?;
+            agent.greeting_clip = Some(clip);
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong: the field, the message, the remedy.
+type Fault = (&'static str, String, &'static str);
+
+fn load(file: &Path, text: &str) -> Result<Clip, Fault> {
+    if text.trim().is_empty() {
+        return Err(("text", "its words are missing".to_owned(), "write what is said in the recording"));
+    }
+    let bytes =
+        fs::read(file).map_err(|error| ("file", format!("cannot be read ({})", error.kind()), REMEDY))?;
+    let clip = Clip::read(&bytes, text).map_err(|error| ("file", error.to_string(), REMEDY))?;
+    if clip.samples.is_empty() {
+        return Err(("file", "has no sound".to_owned(), REMEDY));
+    }
+    Ok(clip)
+}
