@@ -81,7 +81,7 @@ impl Call {
 
     /// Live again, if a session is ready and this is a turn boundary.
     pub(super) fn come_back(&mut self, now: Instant) {
-        self.responder.try_comeback(self.services.live, self.seed(), now);
+        self.responder.try_comeback(self.services.live, now);
         self.follow_session(now);
         let is_quiet = self.is_quiet(now);
         let Some(standin) = self.responder.standin() else { return };

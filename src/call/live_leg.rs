@@ -85,10 +85,8 @@ impl Call {
             Change::Lost { link, endpoint, cause, verdict, next } => {
                 let (endpoint, next) = (self.endpoint_name(endpoint), next.map(|(_, plan)| plan.code()));
                 self.outbox.event(Event::LiveLost { link, endpoint, cause, verdict, next }, now);
-                match self.responder.role {
-                    Role::Live(_) => self.handle_loss(now),
-                    Role::Fallback(_) => self.postpone_comeback(now),
-                    Role::Silent => {}
+                if matches!(self.responder.role, Role::Live(_)) {
+                    self.handle_loss(now);
                 }
             }
             Change::Over { cause, verdict } => self.handle_over(cause, verdict, now),

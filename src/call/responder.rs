@@ -7,7 +7,7 @@ use crate::fallback;
 use crate::id::{JobId, LinkId};
 use crate::job;
 use crate::live::failure::Verdict;
-use crate::live::session::{self, Change, Session};
+use crate::live::session::{self, Budget, Change, Session};
 use crate::time::soonest;
 
 /// When a call in the fallback first tries to have a live session again; twice as long after each failure.
@@ -55,8 +55,8 @@ pub(super) struct Standin {
 /// The way back to the live model.
 #[derive(Debug)]
 pub(super) enum Comeback {
-    /// It is tried again then.
-    At(Instant),
+    /// It is tried again then, with what is left of the attempts that the call may make.
+    At(Instant, Budget),
     /// It is being set up, or waits for a turn boundary.
     Trying(Session),
 }
@@ -80,8 +80,10 @@ impl Responder {
 
     /// The fallback is to answer; live is tried again after a while.
     pub(super) fn stand_in(&mut self, config: fallback::Config, verdict: Verdict, now: Instant) {
-        if let Role::Live(session) = &self.role {
+        let (mut budget, mut free_at) = (Budget::default(), now);
+        if let Role::Live(session) = &mut self.role {
             self.next_link = session.next_link();
+            (budget, free_at) = session.take_budget(now);
         }
         let wait = match verdict {
             Verdict::Fatal => COMEBACK_AFTER_MAX,
@@ -89,7 +91,7 @@ impl Responder {
         };
         self.role = Role::Fallback(Box::new(Standin {
             session: fallback::Session::new(config, self.next_job, now),
-            comeback: Comeback::At(now + wait),
+            comeback: Comeback::At((now + wait).max(free_at), budget),
             asked: Vec::new(),
             answers: None,
             wait,
@@ -102,7 +104,7 @@ impl Responder {
             Role::Live(session) => Some(session),
             Role::Fallback(standin) => match &mut standin.comeback {
                 Comeback::Trying(session) => Some(session),
-                Comeback::At(_) => None,
+                Comeback::At(..) => None,
             },
             Role::Silent => None,
         }
@@ -128,21 +130,24 @@ impl Responder {
     }
 
     /// Tries to have a live session again, if it is time.
-    pub(super) fn try_comeback(&mut self, config: session::Config, seed: u64, now: Instant) {
+    pub(super) fn try_comeback(&mut self, config: session::Config, now: Instant) {
         let first = self.next_link;
         if let Some(standin) = self.standin()
-            && matches!(standin.comeback, Comeback::At(at) if now >= at)
+            && let Comeback::At(at, budget) = &mut standin.comeback
+            && now >= *at
         {
-            standin.comeback = Comeback::Trying(Session::new(config, first, seed, now));
+            let budget = std::mem::take(budget);
+            standin.comeback = Comeback::Trying(Session::again(config, first, budget, now));
         }
     }
 
     /// No live session could be had: later. The connection that is to be closed.
     pub(super) fn postpone_comeback(&mut self, now: Instant) -> Option<LinkId> {
+        let (budget, free_at) = self.session()?.take_budget(now);
         let link = self.give_up_session();
         if let Some(standin) = self.standin() {
             standin.wait = (standin.wait * 2).min(COMEBACK_AFTER_MAX);
-            standin.comeback = Comeback::At(now + standin.wait);
+            standin.comeback = Comeback::At((now + standin.wait).max(free_at), budget);
         }
         link
     }
@@ -154,7 +159,7 @@ impl Responder {
                 self.next_job = standin.session.next_job();
                 match standin.comeback {
                     Comeback::Trying(session) => Role::Live(session),
-                    Comeback::At(_) => Role::Silent,
+                    Comeback::At(..) => Role::Silent,
                 }
             }
             role @ (Role::Live(_) | Role::Silent) => role,
@@ -182,7 +187,7 @@ impl Responder {
             Role::Live(session) => live(session),
             Role::Fallback(standin) => {
                 let comeback = match &standin.comeback {
-                    Comeback::At(at) => Some((*at, Timer::Comeback)),
+                    Comeback::At(at, _) => Some((*at, Timer::Comeback)),
                     Comeback::Trying(session) => live(session),
                 };
                 let own = standin.session.poll_timeout().map(|at| (at, Timer::Fallback));

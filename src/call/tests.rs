@@ -18,6 +18,7 @@ use crate::live::failure::Failure;
 use crate::time::WallClock;
 
 mod invariants;
+mod matrix;
 mod recovery;
 
 /// The first connection of a call.

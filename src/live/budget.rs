@@ -15,10 +15,11 @@ const WINDOW: Duration = Duration::from_secs(30);
 /// jitter"), so that many calls that lost their sessions at once do not come back at once.
 const PAUSES: [Duration; ATTEMPTS_MAX] = [Duration::ZERO, Duration::from_millis(250), Duration::from_secs(1)];
 
-/// The attempts of one call at one endpoint.
-#[derive(Debug)]
-pub(super) struct Budget {
-    attempts: VecDeque<Instant>,
+/// The attempts of one call, however many sessions it has one after the other.
+#[derive(Debug, Default)]
+pub struct Budget {
+    /// The endpoint, and when.
+    attempts: VecDeque<(usize, Instant)>,
     /// The last cause, and how many failures of it came in a row.
     streak: Option<(Failure, usize)>,
     random: u64,
@@ -30,17 +31,26 @@ impl Budget {
         Self { attempts: VecDeque::new(), streak: None, random: seed }
     }
 
-    /// An attempt is made; tells which one it is since the count was set back, from 1.
-    pub(super) fn note_attempt(&mut self, now: Instant) -> usize {
-        self.forget(now);
-        self.attempts.push_back(now);
-        self.attempts.len()
+    /// An attempt is made; tells which one of this endpoint it is since the count was set back, from 1.
+    pub(super) fn note_attempt(&mut self, endpoint: usize, now: Instant) -> usize {
+        self.attempts.retain(|(_, at)| now.saturating_duration_since(*at) < WINDOW);
+        self.attempts.push_back((endpoint, now));
+        self.count(endpoint, now)
     }
 
     /// Whether there have been as many attempts as there may be.
-    pub(super) fn is_spent(&mut self, now: Instant) -> bool {
-        self.forget(now);
-        self.attempts.len() >= ATTEMPTS_MAX
+    pub(super) fn is_spent(&self, endpoint: usize, now: Instant) -> bool {
+        self.count(endpoint, now) >= ATTEMPTS_MAX
+    }
+
+    /// When there may be an attempt at one of so many endpoints, if not at once.
+    pub(super) fn free_at(&self, endpoints: usize, now: Instant) -> Option<Instant> {
+        if (0..endpoints).any(|endpoint| !self.is_spent(endpoint, now)) {
+            return None;
+        }
+        let oldest =
+            |endpoint| self.attempts.iter().find(|(of, _)| *of == endpoint).map(|(_, at)| *at + WINDOW);
+        (0..endpoints).filter_map(oldest).min()
     }
 
     pub(super) fn note_failure(&mut self, cause: &Failure) {
@@ -52,20 +62,26 @@ impl Budget {
         self.streak.as_ref().filter(|(last, _)| last.is_like(cause)).map_or(0, |(_, count)| *count)
     }
 
-    /// The session works, or another endpoint's turn has come.
-    pub(super) fn reset(&mut self) {
-        self.attempts.clear();
+    /// The session works.
+    pub(super) fn reset(&mut self, endpoint: usize) {
+        self.attempts.retain(|(of, _)| *of != endpoint);
+        self.streak = None;
+    }
+
+    /// Another endpoint's turn has come, or another session's.
+    pub(super) fn turn(&mut self) {
         self.streak = None;
     }
 
     /// How long to wait before the next attempt.
-    pub(super) fn pause(&mut self) -> Duration {
-        let longest = PAUSES[self.attempts.len().min(PAUSES.len() - 1)];
+    pub(super) fn pause(&mut self, endpoint: usize, now: Instant) -> Duration {
+        let longest = PAUSES[self.count(endpoint, now).min(PAUSES.len() - 1)];
         longest.mul_f64(self.random())
     }
 
-    fn forget(&mut self, now: Instant) {
-        self.attempts.retain(|at| now.saturating_duration_since(*at) < WINDOW);
+    fn count(&self, endpoint: usize, now: Instant) -> usize {
+        let is_recent = |at: &Instant| now.saturating_duration_since(*at) < WINDOW;
+        self.attempts.iter().filter(|(of, at)| *of == endpoint && is_recent(at)).count()
     }
 
     /// A number from 0 to 1 (Steele, Lea and Flood: "Fast splittable pseudorandom number generators", 2014).
@@ -87,13 +103,14 @@ mod tests {
         let start = Instant::now();
         let at = |s| start + Duration::from_secs(s);
         let mut budget = Budget::new(1);
-        assert_eq!([0, 5, 10].map(|s| budget.note_attempt(at(s))), [1, 2, 3]);
-        assert!(budget.is_spent(at(29)));
-        assert!(!budget.is_spent(at(30)), "the first one is forgotten");
-        budget.note_attempt(at(30));
-        assert!(budget.is_spent(at(30)));
-        budget.reset();
-        assert!(!budget.is_spent(at(30)));
+        assert_eq!([0, 5, 10].map(|s| budget.note_attempt(0, at(s))), [1, 2, 3]);
+        assert!(budget.is_spent(0, at(29)) && !budget.is_spent(1, at(29)));
+        assert_eq!((budget.free_at(1, at(29)), budget.free_at(2, at(29))), (Some(at(30)), None));
+        assert!(!budget.is_spent(0, at(30)), "the first one is forgotten");
+        budget.note_attempt(0, at(30));
+        assert!(budget.is_spent(0, at(30)));
+        budget.reset(0);
+        assert!(!budget.is_spent(0, at(30)));
     }
 
     #[test]
@@ -103,9 +120,9 @@ mod tests {
             let pause = |seed| {
                 let mut budget = Budget::new(seed);
                 for _ in 0..attempts {
-                    budget.note_attempt(now);
+                    budget.note_attempt(0, now);
                 }
-                budget.pause().as_millis()
+                budget.pause(0, now).as_millis()
             };
             (0..1000).map(pause).collect()
         };

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::budget::Budget;
+pub use super::budget::Budget;
 use super::failure::{Failure, Situation, Verdict};
 use super::replay::Replay;
 use super::{Command, Event};
@@ -143,15 +143,21 @@ struct Handle {
 impl Session {
     /// A session that is to be dialled at once, on its first endpoint. `seed` spreads the pauses.
     pub fn new(config: Config, first: LinkId, seed: u64, now: Instant) -> Self {
+        Self::again(config, first, Budget::new(seed), now)
+    }
+
+    /// A new session of a call that has had others, on the first endpoint that may be tried.
+    pub fn again(config: Config, first: LinkId, mut budget: Budget, now: Instant) -> Self {
+        budget.turn();
         let mut session = Self {
             config,
             link: first,
             next_link: first,
-            endpoint: 0,
+            endpoint: (0..config.endpoints).find(|place| !budget.is_spent(*place, now)).unwrap_or(0),
             plan: Plan::Fresh,
             state: State::Pausing { until: now, held_until: None },
             handle: None,
-            budget: Budget::new(seed),
+            budget,
             failed_resumes: 0,
             replay: Replay::default(),
             changes: VecDeque::new(),
@@ -242,7 +248,7 @@ impl Session {
     pub fn complete_turn(&mut self) {
         if let State::Ready(ready) = &mut self.state {
             ready.has_worked = true;
-            self.budget.reset();
+            self.budget.reset(self.endpoint);
             self.failed_resumes = 0;
         }
     }
@@ -298,6 +304,13 @@ impl Session {
         self.state = State::Over;
         self.changes.clear();
         is_connected.then_some(self.link)
+    }
+
+    /// The budget for the session after this one, and when it may begin.
+    pub fn take_budget(&mut self, now: Instant) -> (Budget, Instant) {
+        let budget = std::mem::take(&mut self.budget);
+        let free_at = budget.free_at(self.config.endpoints, now).unwrap_or(now);
+        (budget, free_at)
     }
 
     const fn is_connected(&self) -> bool {
@@ -375,7 +388,7 @@ impl Session {
     }
 
     fn leave(&mut self, now: Instant) {
-        if self.budget.is_spent(now) {
+        if self.budget.is_spent(self.endpoint, now) {
             let reason = "it sends one connection away after the other".to_owned();
             return self.fail(Failure::Closed { code: 1001, reason }, now);
         }
@@ -394,10 +407,12 @@ impl Session {
             repeats: self.budget.repeats(&cause),
         });
         self.drop_poison(now);
-        let is_spent = self.budget.is_spent(now);
+        let is_spent = self.budget.is_spent(self.endpoint, now);
         let next = match self.next_plan(verdict).filter(|_| !is_spent) {
             Some(plan) => Some((self.endpoint, plan)),
-            None => (self.endpoint + 1 < self.config.endpoints).then_some((self.endpoint + 1, Plan::Fresh)),
+            None => (self.endpoint + 1..self.config.endpoints)
+                .find(|place| !self.budget.is_spent(*place, now))
+                .map(|place| (place, Plan::Fresh)),
         };
         self.budget.note_failure(&cause);
         let (link, endpoint) = (self.link, self.endpoint);
@@ -417,11 +432,11 @@ impl Session {
             self.endpoint = endpoint;
             self.handle = None;
             self.failed_resumes = 0;
-            self.budget.reset();
+            self.budget.turn();
             self.replay = Replay::default();
         }
         self.plan = plan;
-        let until = now + self.budget.pause();
+        let until = now + self.budget.pause(endpoint, now);
         self.state = State::Pausing { until, held_until };
         if held_until.is_none() && now >= until {
             self.dial(now);
@@ -474,7 +489,7 @@ impl Session {
         self.link = self.next_link;
         self.next_link = self.link.next();
         self.state = State::Dialling { since: now };
-        let attempt = self.budget.note_attempt(now);
+        let attempt = self.budget.note_attempt(self.endpoint, now);
         let (link, endpoint, plan) = (self.link, self.endpoint, self.plan.clone());
         self.changes.push_back(Change::Dial { link, endpoint, plan, attempt });
     }

@@ -401,6 +401,8 @@ fn a_call_in_the_fallback_returns_to_live_when_it_is_healthy_again() {
     assert_eq!(world.rungs(), ["fallback"]);
     world.outputs.clear();
     world.caller_listens(11_000);
+    assert_eq!(world.event_kinds(), [] as [&str; 0], "three attempts in thirty seconds are all there may be");
+    world.caller_listens(20_000);
     world.set_up();
     assert_eq!(world.rungs(), ["live"]);
     world.outputs.clear();

@@ -1,0 +1,139 @@
+//! The fault matrix: every fault in every moment of a call, with a virtual clock.
+//!
+//! Caller, service and providers behave well except for the fault; dead air, gaps and everything that must never
+//! happen are measured here, from what the peers were told, and not taken from the machine's own account.
+
+mod faults;
+mod line;
+mod service;
+mod sim;
+
+use self::faults::{FALLBACK, Fault, LIVE, Moment, Strike};
+use self::sim::{Outcome, Sim};
+use super::*;
+use crate::id::MarkId;
+use crate::job;
+
+/// One case and what came of it.
+struct Case {
+    name: String,
+    ends: Vec<&'static str>,
+    outcome: Outcome,
+}
+
+/// Runs the cases on two threads.
+fn run(cases: Vec<(Moment, bool, Vec<Fault>)>) -> Vec<Case> {
+    let run_one = |(moment, is_late, faults): &(Moment, bool, Vec<Fault>)| {
+        let names: Vec<_> = faults.iter().map(|fault| fault.name).collect();
+        let when = if *is_late { "late" } else { "early" };
+        let name = format!("{:<22} {moment:?} {when}", names.join(" + "));
+        let ends = faults.iter().flat_map(|fault| fault.ends).copied().collect();
+        Case { name, ends, outcome: Sim::run(*moment, *is_late, faults) }
+    };
+    let (left, right) = cases.split_at(cases.len() / 2);
+    std::thread::scope(|scope| {
+        let left = scope.spawn(move || left.iter().map(run_one).collect::<Vec<_>>());
+        let right: Vec<_> = right.iter().map(run_one).collect();
+        left.join().unwrap().into_iter().chain(right).collect()
+    })
+}
+
+/// Prints the table and demands the bars.
+fn demand(cases: &[Case], dead_air_max: f64) {
+    let mut wrong = Vec::new();
+    println!("{:<50} {:<16} {:>8} {:>6} {:>6}", "case", "end", "dead air", "gap", "seen");
+    for Case { name, ends, outcome } in cases {
+        let Outcome { end, dead_air, gap_ms, detection_ms, violations, .. } = outcome;
+        let seen = detection_ms.map_or_else(|| "-".to_owned(), |ms| ms.to_string());
+        println!("{name:<50} {end:<16} {:>8.0} {gap_ms:>6} {seen:>6}", dead_air.0);
+        wrong.extend(violations.iter().map(|violation| format!("{name}: {violation}")));
+        if dead_air.0 > dead_air_max {
+            wrong.push(format!("{name}: dead air of {:.0} ms from {:.0}", dead_air.0, dead_air.1));
+        }
+        if !ends.contains(&end.as_str()) {
+            wrong.push(format!("{name}: ends in {end}, not in {ends:?}"));
+        }
+    }
+    let mut silences: Vec<_> = cases.iter().map(|case| case.outcome.dead_air.0).collect();
+    silences.sort_by(f64::total_cmp);
+    let p95 = silences[silences.len() * 95 / 100];
+    println!("{} cases, dead air p95 {p95:.0} ms, {} wrong", cases.len(), wrong.len());
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(p95 <= 1500.0, "dead air p95 {p95:.0} ms");
+}
+
+fn product(moments: &[Moment], faults: &[Fault]) -> Vec<(Moment, bool, Vec<Fault>)> {
+    let mut cases = Vec::new();
+    for fault in faults {
+        for moment in moments {
+            cases.extend([false, true].map(|is_late| (*moment, is_late, vec![fault.clone()])));
+        }
+    }
+    cases
+}
+
+#[test]
+fn whatever_happens_to_the_live_service_the_caller_is_answered() {
+    demand(&run(product(&LIVE, &faults::live())), 3000.0);
+}
+
+#[test]
+fn whatever_happens_to_the_providers_of_the_fallback_the_caller_is_answered_or_told() {
+    demand(&run(product(&FALLBACK, &faults::providers())), 3000.0);
+}
+
+#[test]
+fn whatever_happens_to_the_carrier_the_call_ends_with_its_reason_or_goes_on() {
+    let moments: Vec<_> = LIVE.into_iter().chain(FALLBACK).collect();
+    demand(&run(product(&moments, &faults::carrier())), 3000.0);
+}
+
+#[test]
+fn two_faults_at_once_are_survived_too() {
+    let names = [
+        "1006",
+        "1011 internal",
+        "1007 handle",
+        "quota",
+        "503 always",
+        "503 once",
+        "no setup once",
+        "connect timeout once",
+        "goAway 1",
+        "stall",
+        "empty turn",
+        "garbage 30",
+    ];
+    let all = faults::live();
+    let chosen: Vec<_> = all.iter().filter(|fault| names.contains(&fault.name)).collect();
+    let mut cases = Vec::new();
+    for first in &chosen {
+        for second in &chosen {
+            for moment in [Moment::Thinking, Moment::Speaking] {
+                cases.push((moment, false, vec![(*first).clone(), (*second).clone()]));
+            }
+        }
+    }
+    demand(&run(cases), 5000.0);
+}
+
+/// Prints everything of one case: `CASE='1006/Thinking/late' cargo test the_story_of_one_case -- --nocapture`.
+#[test]
+fn the_story_of_one_case() {
+    let wanted = std::env::var("CASE").unwrap_or_else(|_| "1006/Thinking/early".into());
+    let parts: Vec<_> = wanted.split('/').collect();
+    let all: Vec<_> =
+        faults::live().into_iter().chain(faults::providers()).chain(faults::carrier()).collect();
+    let faults: Vec<_> =
+        parts[0].split('+').filter_map(|name| all.iter().find(|fault| fault.name == name)).cloned().collect();
+    let moments = LIVE.into_iter().chain(FALLBACK).chain([Moment::Ending]);
+    for moment in moments.filter(|moment| format!("{moment:?}") == parts[1]) {
+        let outcome = Sim::run(moment, parts[2] == "late", &faults);
+        for (ms, what) in &outcome.trace {
+            println!("{ms:>6} {what}");
+        }
+        println!("{:?} {:?} {:?}", outcome.end, outcome.dead_air, outcome.violations);
+        assert_eq!(outcome.violations, [] as [&str; 0]);
+    }
+    assert_ne!(Strike::Nothing, Strike::Stall);
+}
