@@ -47,14 +47,21 @@ impl Phone {
         self.send_media(&audio).await;
     }
 
-    /// A second of speech and a second of silence.
+    /// Half a second of speech and more than a second of silence, faster than anybody speaks.
     pub(crate) async fn ask(&mut self) {
-        for (level, ms) in [(6000, 500), (6000, 500), (0, 500), (0, 500)] {
-            self.say(level, ms).await;
+        for n in 0..17 {
+            self.say(if n < 5 { 6000 } else { 0 }, 100).await;
         }
     }
 
-    pub(crate) async fn send_media(&mut self, audio: &[u8]) {
+    /// A moment of quiet and a loud one, in one message.
+    pub(crate) async fn burst(&mut self) {
+        let mut audio = vec![g711::MULAW_SILENCE; 800];
+        audio.extend([g711::encode(12_000); 160]);
+        self.send_media(&audio).await;
+    }
+
+    async fn send_media(&mut self, audio: &[u8]) {
         let payload = STANDARD.encode(audio);
         let media = format!(
             r#"{{"event":"media","media":{{"track":"inbound","payload":"{payload}"}},"streamSid":"MZ1"}}"#
