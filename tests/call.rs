@@ -184,21 +184,17 @@ async fn speech_above_four_kilohertz_does_not_alias_at_the_callers_ear() {
     world.finish(&report).await;
 }
 
-/// The live service fails in every way that the set-up can: the caller is not kept waiting in silence, and the
-/// log holds the whole context, one ending and its cause.
+/// The live service cannot be had and there is no fallback: the caller is told so, and the log holds the whole
+/// context, one ending and its cause.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_service_that_is_not_there_ends_the_call_with_its_cause() {
     let world = World::with_endpoint("ws://127.0.0.1:9").await;
-    let report = carrier::place(world.call(caller(Duration::from_secs(1)))).await.unwrap();
-    assert!(matches!(report.ending, Ending::ServerHungUp), "{:?}", report.ending);
+    let report = carrier::place(world.call(caller(Duration::from_millis(2500)))).await.unwrap();
+    assert!(!report.heard().is_empty(), "the apology");
     let detail = world.finish(&report).await;
-    assert_complete(&detail, "live_unavailable");
-    assert!(
-        detail
-            .events
-            .iter()
-            .any(|event| event.kind == "live_lost" && event.detail.to_string().contains("unreachable"))
-    );
+    assert_complete(&detail, "all_failed");
+    assert_eq!(lost(&detail).len(), 3, "attempts");
+    assert!(lost(&detail).iter().all(|lost| lost.contains("unreachable")));
 }
 
 #[rstest]
@@ -215,12 +211,21 @@ async fn a_live_service_that_refuses_ends_the_call_with_its_words(
     let authority = CertificateDer::from_pem_slice(model.ca_pem().unwrap().as_bytes()).unwrap();
     let endpoint = model.local_url().replacen("http", "ws", 1) + path;
     let world = World::build(&endpoint, key, Some(authority), None).await;
-    let report = carrier::place(world.call(caller(Duration::from_secs(2)))).await.unwrap();
+    let report = carrier::place(world.call(caller(Duration::from_secs(1)))).await.unwrap();
+    assert!(!report.heard().is_empty(), "the apology");
     let detail = world.finish(&report).await;
-    assert_complete(&detail, "live_unavailable");
-    let lost = detail.events.iter().find(|event| event.kind == "live_lost").unwrap().detail.to_string();
+    assert_complete(&detail, "all_failed");
+    let [lost] = &lost(&detail)[..] else { panic!("more than one attempt: {:?}", detail.events) };
     assert!(lost.contains(words), "{lost}");
     assert!(!lost.contains("wrong key"), "the key itself is nowhere");
+    let ending = detail.circumstances.ending_detail.as_ref().unwrap().to_string();
+    assert!(ending.contains(words), "{ending}");
+}
+
+/// What the log says of every connection that could not be had or was lost.
+fn lost(detail: &CallDetail) -> Vec<String> {
+    let lost = detail.events.iter().filter(|event| event.kind == "live_lost");
+    lost.map(|event| event.detail.to_string()).collect()
 }
 
 /// A carrier that sends what no carrier sends: every frame is counted, none ends the call, and the caller is
