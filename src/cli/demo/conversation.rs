@@ -51,17 +51,52 @@ fn describe(entry: &Entry, origin: OffsetDateTime) -> Option<String> {
     match &entry.record {
         Record::Opened(context) => happened(format!("{} calls {}", context.from, context.to)),
         Record::Turn(turn) => Some(format!("{}  {}", offset(turn.started_at), said(turn))),
-        Record::Event(Event::LiveReady { setup_ms, .. }) => {
-            happened(format!("the live session is ready after {setup_ms} ms"))
-        }
-        Record::Event(Event::Interrupted { heard_ms, cleared_ms }) => {
-            happened(format!("interrupted: {heard_ms} ms heard, {cleared_ms} ms thrown away"))
-        }
-        Record::Event(Event::Dtmf { digit }) => happened(format!("key {digit}")),
-        Record::Event(Event::LiveLost { cause, .. }) => happened(cause.to_string()),
+        Record::Event(event) => narrate(event).and_then(happened),
         Record::Ended(ending) => happened(ending.to_string()),
-        Record::Answered { .. } | Record::Event(_) => None,
+        Record::Answered { .. } => None,
     }
+}
+
+/// What an event means to somebody who watches; some mean nothing.
+fn narrate(event: &Event) -> Option<String> {
+    let line = match event {
+        Event::LiveReady { plan, setup_ms, gap_ms: Some(gap), .. } => {
+            format!("the live session is ready after {setup_ms} ms ({plan}), {gap} ms after the loss")
+        }
+        Event::LiveReady { setup_ms, .. } => format!("the live session is ready after {setup_ms} ms"),
+        Event::LiveLost { cause, .. } => cause.to_string(),
+        Event::LiveMoved { plan, .. } => format!("the session moves to another connection ({plan})"),
+        Event::GoAway { time_left_ms: Some(left), .. } => {
+            format!("the live service asks to leave within {left} ms")
+        }
+        Event::GoAway { .. } => "the live service asks to leave".to_owned(),
+        Event::Rung { rung, .. } => format!("answering from now on: {}", rung.code()),
+        Event::ProviderSkipped { job, provider, failure } => {
+            format!("{} not by {provider}: {failure}", job.code())
+        }
+        Event::ProviderUsed { job, provider, first_ms } => {
+            format!("{} by {provider}, first result after {first_ms} ms", job.code())
+        }
+        Event::Cover { waited_ms, words } => {
+            format!("cover after {waited_ms} ms: {}", words.as_deref().unwrap_or("a soft tone"))
+        }
+        Event::AudioHeld { held_ms } => format!("{held_ms} ms of the caller were held and are sent first"),
+        Event::Interrupted { heard_ms, cleared_ms } => {
+            format!("interrupted: {heard_ms} ms heard, {cleared_ms} ms thrown away")
+        }
+        Event::Dtmf { digit } => format!("key {digit}"),
+        Event::LiveDialled { .. }
+        | Event::SessionHandle { .. }
+        | Event::JobFailed { .. }
+        | Event::SpeechLost { .. }
+        | Event::Nudged { .. }
+        | Event::EmptyTurn
+        | Event::ToolRefused { .. }
+        | Event::Usage(_)
+        | Event::Fault { .. }
+        | Event::AudioTotals(_) => return None,
+    };
+    Some(line)
 }
 
 fn said(turn: &Turn) -> String {
