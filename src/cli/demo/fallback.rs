@@ -1,5 +1,6 @@
 //! A call without a live service: recorded questions are recognised, answered and spoken by the fallback.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::speech::Speech;
 use super::stage::{Cast, Model, Played, Stage};
 use crate::call::agent::Agent;
 use crate::call::record::{Entry, Event, Record};
-use crate::provider::{self, llm};
+use crate::provider::{self, llm, stt, tts};
 use crate::secret::Secret;
 use crate::sim::carrier::Report;
 use crate::sim::carrier::latency::Quantiles;
@@ -24,6 +25,9 @@ use crate::store;
 /// The fallback begins to speak this soon after the caller's last word, in half of the answers: 800 ms of it are
 /// spent to be sure that it was the last.
 pub(super) const BAR: Duration = Duration::from_millis(2000);
+
+/// No variable of any environment.
+const KEY_VARIABLE: &str = "DEMO_KEY";
 
 const QUESTIONS: [(u64, Clip); 6] = [
     (1_500, caller::BRIDGE),
@@ -124,6 +128,7 @@ pub(super) async fn call(
         fallback.llm = vec![model];
     }
     cast.fallback = fallback;
+    cast.keys.extend(keys());
     let journal = Journal::keep(&store);
     let stage = Stage::build(store, cast).await?;
     let Played { report, .. } = stage.call(caller.fixture.clone()).await?;
@@ -166,13 +171,25 @@ pub(super) async fn simulate(transcripts: Vec<String>) -> anyhow::Result<provide
 /// The simulated providers, each kind of work at the same server.
 pub(super) fn simulated_providers(server: &providers::Server) -> provider::Config {
     let speech = Speech::at(&server.url());
+    let key_env = Some(KEY_VARIABLE.to_owned());
+    let name = Some("simulated".to_owned());
     let llm = llm::Config {
-        name: Some("simulated".to_owned()),
+        name: name.clone(),
         endpoint: Some(format!("{}/v1", server.url())),
-        key_env: Some("DEMO_KEY".to_owned()),
+        key_env: key_env.clone(),
         ..llm::Config::new(llm::Kind::OpenAi)
     };
-    provider::Config { stt: vec![speech.stt()], llm: vec![llm], tts: vec![speech.tts()] }
+    let stt = stt::Config { name: name.clone(), key_env: key_env.clone(), ..speech.stt() };
+    provider::Config {
+        stt: vec![stt],
+        llm: vec![llm],
+        tts: vec![tts::Config { name, key_env, ..speech.tts() }],
+    }
+}
+
+/// What the simulated providers want to see, as the real ones do.
+pub(super) fn keys() -> BTreeMap<String, Secret> {
+    BTreeMap::from([(KEY_VARIABLE.to_owned(), Secret::new("demo-key"))])
 }
 
 /// Prints a question, its answer, and what a recogniser makes of what the caller heard.
