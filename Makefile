@@ -1,4 +1,4 @@
-# The two commands of a fresh machine are `make demo` and `make test`. Each installs the system packages it needs
+# The commands of a fresh machine are `make demo`, `make faults` and `make test`. Each installs the system packages it needs
 # by apt and says so; neither needs a key or an account.
 
 SHELL := /usr/bin/env bash
@@ -8,11 +8,16 @@ LOCAL_SPEECH_PORT := 8090
 # For example: --model base --voice joe
 LOCAL_SPEECH_ARGS :=
 
-.PHONY: demo test interop local-speech deps deps-interop deps-python deps-local-speech
+.PHONY: demo faults test interop local-speech deps deps-interop deps-python deps-local-speech
 
-demo: deps ## plays recorded calls through the server and simulated peers
+# The speech engines run as long as the demo does, on a free port.
+demo: deps deps-local-speech ## plays recorded calls through the server and simulated peers
 	$(CARGO) build --locked
-	$(CARGO) run --locked --quiet -- demo
+	$(CARGO) run --locked --quiet -- demo --speech-server tools/local-speech/run.sh
+
+faults: deps deps-local-speech ## measures what callers hear when something breaks; fails where a bar is missed
+	$(CARGO) build --locked
+	$(CARGO) run --locked --quiet -- demo --faults --speech-server tools/local-speech/run.sh
 
 test: deps deps-local-speech ## format, lints, all tests
 	$(CARGO) fmt --check

@@ -201,7 +201,10 @@ fn nothing_is_left_of_calls_whose_carrier_vanishes_while_the_service_is_dialled(
 }
 
 /// A live service and its server, of which nothing runs.
-async fn live(behaviour: Behaviour, scenario: Scenario) -> (gemini::Server, Scene, broadcast::Receiver<Sighting>) {
+async fn live(
+    behaviour: Behaviour,
+    scenario: Scenario,
+) -> (gemini::Server, Scene, broadcast::Receiver<Sighting>) {
     let model = model(behaviour, scenario).await;
     let mut watch = model.observations();
     let mut scene = Scene::start(offer(&[endpoint(&model)], Providers::default())).await;
@@ -255,9 +258,7 @@ fn nothing_is_left_of_calls_whose_carrier_vanishes_while_they_reconnect() {
             model.set_behaviour(Behaviour { setup: SetupReply::Never, ..quick() });
             model.inflict(Defect::Close(Close::INTERNAL));
             seen(&mut watch, BATCH_UNDER_SUSPICION, PATIENCE, is_closed).await;
-            let resumes = |seen: &Observation| {
-                matches!(seen, Observation::SetupReceived(setup) if setup.contains("handle"))
-            };
+            let resumes = |seen: &Observation| matches!(seen, Observation::SetupReceived(setup) if setup.contains("handle"));
             seen(&mut watch, BATCH_UNDER_SUSPICION, PATIENCE, resumes).await;
             drop(phones);
             seen(&mut watch, BATCH_UNDER_SUSPICION, CLOSED_MAX, is_closed).await;

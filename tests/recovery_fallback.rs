@@ -38,7 +38,10 @@ async fn place(behaviour: Behaviour) -> (Report, CallDetail) {
 #[case::unauthorised(401, 1)]
 #[case::quota(429, 1)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_live_service_that_refuses_the_upgrade_is_stood_in_for(#[case] status: u16, #[case] attempts: usize) {
+async fn a_live_service_that_refuses_the_upgrade_is_stood_in_for(
+    #[case] status: u16,
+    #[case] attempts: usize,
+) {
     let refuse = Fault::always(Moment::Upgrade, Defect::Status(status));
     let (report, detail) = place(Behaviour { faults: vec![refuse], ..quick() }).await;
     assert_answered(&report, &detail);

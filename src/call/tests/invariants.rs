@@ -254,7 +254,7 @@ fn troubled(is_greeted: bool, has_fallback: bool) -> World {
     let agent = Agent { greeting: is_greeted.then(|| "Greet.".to_owned()), ..Agent::default() };
     let live = live::session::Config { endpoints: 2, ..live::session::Config::default() };
     let endpoints = vec![Endpoint::default(); 2];
-    let mut world = World::with(agent, Services { live, endpoints, has_fallback });
+    let mut world = World::with(agent, Services { live, endpoints, has_fallback, ..Services::default() });
     world.start_stream(start());
     world
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use futures_util::future::try_join_all;
 
-use super::stage::{Model, Stage};
+use super::stage::{Cast, Model, Stage};
 use crate::call::agent::Agent;
 use crate::sim::carrier::latency::Quantiles;
 use crate::sim::carrier::{Fixture, probe};
@@ -27,7 +27,7 @@ pub(super) async fn delay(store: store::Handle) -> anyhow::Result<()> {
     println!("── The delay that the bridge adds ──");
     println!("   {CALLS} calls of {PROBES} bursts each, against a model that answers in the same breath …");
     let agent = Agent { name: "probe".to_owned(), greeting: None, ..Agent::default() };
-    let stage = Stage::build(store, Model::Simulated(Scenario::probe()), agent).await?;
+    let stage = Stage::build(store, Cast::of(Model::simulated(Scenario::probe()), agent)).await?;
     let calls = (1..=CALLS).map(|seed| {
         stage.call(Fixture::probes(probe::Plan { count: PROBES, period: PERIOD, settle: SETTLE, seed }))
     });

@@ -1,7 +1,14 @@
 //! `patchcord demo`: recorded calls through a server and simulated peers, all in this process.
 
+mod caller;
 mod conversation;
+mod fallback;
+mod faults;
+mod handover;
+mod hearing;
 mod measure;
+mod notes;
+mod speech;
 mod stage;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +17,8 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 use self::conversation::Conversation;
-use self::stage::{Model, Played, Stage};
+use self::speech::Speech;
+use self::stage::{Cast, Model, Played, Stage};
 use super::{logging, render, text};
 use crate::call::agent::Agent;
 use crate::sim::carrier::{Fixture, Report};
@@ -26,6 +34,27 @@ pub(crate) struct Args {
     /// Talk to the real Gemini Live service, with the key in GEMINI_API_KEY.
     #[arg(long)]
     live: bool,
+    /// Measure what callers hear when things break, in place of the calls; fails where a bar is missed.
+    #[arg(long, conflicts_with = "live")]
+    faults: bool,
+    /// A speech server that runs already, for the call without a live service: OpenAI-compatible, without a key.
+    #[arg(long, value_name = "URL", conflicts_with = "speech_server")]
+    speech: Option<String>,
+    /// A program that is such a server, run as long as the demo: it says `listening on URL`, and then `ready`.
+    #[arg(long, value_name = "PROGRAM")]
+    speech_server: Option<PathBuf>,
+    #[command(flatten)]
+    model: fallback::RealModel,
+}
+
+impl Args {
+    async fn speech(&self) -> anyhow::Result<Option<Speech>> {
+        match (&self.speech, &self.speech_server) {
+            (Some(url), _) => Ok(Some(Speech::at(url))),
+            (None, Some(program)) => Speech::start(program).await.map(Some),
+            (None, None) => Ok(None),
+        }
+    }
 }
 
 /// A recorded call of the demo.
@@ -42,6 +71,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     let database = args.out.join("patchcord.db");
     let store = Store::open(&database).await?;
+    if args.faults {
+        let outcome = faults::run(store.handle(), args.speech().await?.as_ref()).await;
+        store.close().await?;
+        return outcome;
+    }
     let outcome = play(&args, &store).await;
     store.close().await?;
     let calls = outcome?;
@@ -54,22 +88,44 @@ async fn play(args: &Args, store: &Store) -> anyhow::Result<Vec<String>> {
     for (index, scene) in scenes()?.into_iter().enumerate() {
         let Scene { title, name, fixture, scenario, agent } = scene;
         println!("── Call {}: {title} ──", index + 1);
-        let model = if args.live { Model::real()? } else { Model::Simulated(scenario) };
-        let stage = Stage::build(store.handle(), model, agent).await?;
+        let model = if args.live { Model::real()? } else { Model::simulated(scenario) };
+        let stage = Stage::build(store.handle(), Cast::of(model, agent)).await?;
         let conversation = Conversation::print(store.handle().watch());
         let Played { report, barge_ins } = stage.call(fixture).await?;
         conversation.finish().await;
-        let wav = args.out.join(format!("{name}.wav"));
-        std::fs::write(&wav, report.wav()).with_context(|| format!("cannot write {}", wav.display()))?;
-        summarise(&report, &wav, &barge_ins);
+        summarise(&report, &keep(args, name, &report)?, &barge_ins);
         ensure!(report.violations.is_empty(), "the carrier refused messages: {:?}", report.violations);
         calls.push(report.caller.call_sid.clone());
         stage.strike().await;
     }
     if !args.live {
+        calls.extend(breakdowns(args, store).await?);
         measure::delay(store.handle()).await?;
     }
     Ok(calls)
+}
+
+/// The calls in which something breaks.
+async fn breakdowns(args: &Args, store: &Store) -> anyhow::Result<Vec<String>> {
+    let report = handover::play(store.handle()).await?;
+    summarise(&report, &keep(args, "handover", &report)?, &[]);
+    let mut calls = vec![report.caller.call_sid];
+    let Some(speech) = args.speech().await? else {
+        println!("── Call 4 is left out: it needs a speech server ──");
+        println!("   `make demo` runs one; or give the address of yours with --speech URL\n");
+        return Ok(calls);
+    };
+    let report = fallback::play(store.handle(), &speech, &args.model).await?;
+    summarise(&report, &keep(args, "fallback", &report)?, &[]);
+    calls.push(report.caller.call_sid);
+    Ok(calls)
+}
+
+/// Writes what was said and heard.
+fn keep(args: &Args, name: &str, report: &Report) -> anyhow::Result<PathBuf> {
+    let wav = args.out.join(format!("{name}.wav"));
+    std::fs::write(&wav, report.wav()).with_context(|| format!("cannot write {}", wav.display()))?;
+    Ok(wav)
 }
 
 fn scenes() -> anyhow::Result<[Scene; 2]> {

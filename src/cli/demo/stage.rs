@@ -1,5 +1,6 @@
 //! A server, a simulated model and a simulated carrier on free loopback ports.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use crate::call::agent::Agent;
 use crate::cli::service::Service;
 use crate::config::{Config, environment};
 use crate::net::dial;
+use crate::provider;
 use crate::secret::Secret;
 use crate::server::config::VOICE_PATH;
 use crate::sim::carrier::{self, Fixture, Report};
@@ -23,21 +25,48 @@ use crate::store;
 /// Known to both sides of the demo and to nobody else that matters.
 const AUTH_TOKEN: &str = "demo-auth-token";
 
+/// A free port of this machine.
+const LOOPBACK: &str = "127.0.0.1:0";
+
 /// What the carrier tells of one call: a few starts and clears.
 const EVENTS_MAX: usize = 1024;
 
 /// Who answers.
 pub(super) enum Model {
-    Simulated(Scenario),
+    Simulated(Box<gemini::Behaviour>, Scenario),
+    /// Nobody listens at its address.
+    Absent,
     /// The real service.
     Real(Secret),
 }
 
 impl Model {
+    /// A well-behaved one.
+    pub(super) fn simulated(scenario: Scenario) -> Self {
+        Self::Simulated(Box::default(), scenario)
+    }
+
     /// The real service with the key of the environment.
     pub(super) fn real() -> anyhow::Result<Self> {
         let key = environment("GEMINI_API_KEY").filter(|key| !key.is_empty());
         key.map(|key| Self::Real(Secret::new(key))).context("--live needs the key in GEMINI_API_KEY")
+    }
+}
+
+/// Who takes part in a scene beside the caller.
+pub(super) struct Cast {
+    pub(super) model: Model,
+    pub(super) agent: Agent,
+    /// Who answers when the model does not.
+    pub(super) fallback: provider::Config,
+    /// Keys of the fallback's providers, by the variable that holds them.
+    pub(super) keys: BTreeMap<String, Secret>,
+}
+
+impl Cast {
+    /// Nobody beside the model.
+    pub(super) fn of(model: Model, agent: Agent) -> Self {
+        Self { model, agent, fallback: provider::Config::default(), keys: BTreeMap::new() }
     }
 }
 
@@ -62,25 +91,15 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) async fn build(store: store::Handle, model: Model, agent: Agent) -> anyhow::Result<Self> {
-        let mut config = Config { agents: vec![agent], ..Config::default() };
+    pub(super) async fn build(store: store::Handle, cast: Cast) -> anyhow::Result<Self> {
+        let mut config = Config { agents: vec![cast.agent], fallback: cast.fallback, ..Config::default() };
+        config.secrets.providers = cast.keys;
+        let (model, authority) = engage(cast.model, &mut config).await?;
         let interruptions = Arc::default();
-        let (model, authority) = match model {
-            Model::Real(key) => {
-                config.secrets.gemini_api_key = Some(key);
-                (None, None)
-            }
-            Model::Simulated(scenario) => {
-                let model = simulate(scenario).await?;
-                config.live.endpoint = model.local_url().replacen("http", "ws", 1);
-                config.secrets.gemini_api_key = Some(Secret::new("demo-key"));
-                let authority = model.ca_pem().context("the simulated model has no certificate")?;
-                let authority = CertificateDer::from_pem_slice(authority.as_bytes())?;
-                note_interruptions(&model, Arc::clone(&interruptions));
-                (Some(model), Some(authority))
-            }
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        if let Some(model) = &model {
+            note_interruptions(model, Arc::clone(&interruptions));
+        }
+        let listener = TcpListener::bind(LOOPBACK).await?;
         let url = format!("http://{}", listener.local_addr()?);
         config.server.public_url = Some(url.clone());
         config.secrets.twilio_auth_token = Some(Secret::new(AUTH_TOKEN));
@@ -97,6 +116,11 @@ impl Stage {
             stop,
             server,
         })
+    }
+
+    /// The simulated model, if it is one.
+    pub(super) const fn model(&self) -> Option<&gemini::Server> {
+        self.model.as_ref()
     }
 
     /// Plays a recorded call.
@@ -132,14 +156,37 @@ impl Stage {
     }
 }
 
-async fn simulate(scenario: Scenario) -> anyhow::Result<gemini::Server> {
+/// Puts the model where the configuration finds it: the simulated one, and the certificate that it is known by.
+async fn engage(
+    model: Model,
+    config: &mut Config,
+) -> anyhow::Result<(Option<gemini::Server>, Option<CertificateDer<'static>>)> {
+    if let Model::Real(key) = model {
+        config.secrets.gemini_api_key = Some(key);
+        return Ok((None, None));
+    }
+    config.secrets.gemini_api_key = Some(Secret::new("demo-key"));
+    let Model::Simulated(behaviour, scenario) = model else {
+        // Its port was free a moment ago.
+        let address = TcpListener::bind(LOOPBACK).await?.local_addr()?;
+        config.live.endpoint = format!("ws://{address}");
+        return Ok((None, None));
+    };
+    let model = simulate(*behaviour, scenario).await?;
+    config.live.endpoint = model.local_url().replacen("http", "ws", 1);
+    let authority = model.ca_pem().context("the simulated model has no certificate")?;
+    let authority = CertificateDer::from_pem_slice(authority.as_bytes())?;
+    Ok((Some(model), Some(authority)))
+}
+
+async fn simulate(behaviour: gemini::Behaviour, scenario: Scenario) -> anyhow::Result<gemini::Server> {
     let config = gemini::Config {
-        behaviour: gemini::Behaviour::default(),
+        behaviour,
         scenario: Arc::new(scenario),
         frames: gemini::Frames::Binary,
         tls: gemini::Tls::OwnCa,
     };
-    Ok(gemini::Server::start(TcpListener::bind("127.0.0.1:0").await?, config)?)
+    Ok(gemini::Server::start(TcpListener::bind(LOOPBACK).await?, config)?)
 }
 
 /// Ends by itself when the model is shut down.

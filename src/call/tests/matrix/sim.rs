@@ -98,6 +98,7 @@ impl Sim {
             live: live::session::Config::default(),
             endpoints: vec![Endpoint::default()],
             has_fallback,
+            ..Services::default()
         };
         let mut service = Service { reply_ms: 2000, ..Service::default() };
         match moment {
