@@ -89,7 +89,10 @@ async fn a_wait_that_is_cancelled_at_any_point_goes_on_or_ends() {
         for _ in 0..=n % POLLS_MAX {
             assert!(futures_util::poll!(std::pin::pin!(link.next(true))).is_pending());
             if let std::task::Poll::Ready(message) = futures_util::poll!(far.next()) {
-                assert_eq!(message.unwrap().unwrap(), Message::text(format!("message {received} of some length")));
+                assert_eq!(
+                    message.unwrap().unwrap(),
+                    Message::text(format!("message {received} of some length"))
+                );
                 received += 1;
             }
         }
