@@ -57,6 +57,6 @@ async fn an_outage_sees_no_more_attempts_than_open_the_breaker_and_a_probe_every
     stop.iter().for_each(tokio::task::AbortHandle::abort);
 
     let probes = (WATCHED.as_secs() / PROBE_INTERVAL.as_secs()) as usize;
-    println!("{attempts} attempts of {CALLS} calls in {WATCHED:?}, allowed {FAILURES_MAX} and {probes}");
+    eprintln!("{attempts} attempts of {CALLS} calls in {WATCHED:?}, allowed {FAILURES_MAX} and {probes}");
     assert!((1..=FAILURES_MAX + probes).contains(&attempts), "{attempts} attempts");
 }

@@ -320,13 +320,18 @@ impl Held {
         self.chunks.push_front(Chunk { samples, kind: ChunkKind::Resent });
     }
 
+    /// The oldest chunk, or as much of it as may be sent.
     fn pop_within(&mut self, samples_max: usize) -> Option<Chunk> {
-        if self.chunks.front()?.samples.len() > samples_max {
+        if samples_max == 0 {
             return None;
         }
-        let chunk = self.chunks.pop_front()?;
-        self.samples -= chunk.samples.len();
-        Some(chunk)
+        let Chunk { samples, kind } = self.chunks.pop_front()?;
+        let (now, later) = samples.split_at(samples.len().min(samples_max));
+        if !later.is_empty() {
+            self.chunks.push_front(Chunk { samples: later.into(), kind });
+        }
+        self.samples -= now.len();
+        Some(Chunk { samples: now.into(), kind })
     }
 
     /// Samples that were never sent.
@@ -448,6 +453,17 @@ mod tests {
         }
         assert_eq!(caught_up_after, Some(14), "40 held chunks, three more of them at each new one");
         assert_eq!(line.sent, reference, "in order, nothing lost, nothing twice");
+    }
+
+    #[test]
+    fn a_long_chunk_that_was_held_is_sent_in_parts_however_short_the_chunks_after_it_are() {
+        let mut line = Line::new();
+        line.chunk(None, &speech(8000), false);
+        for _ in 0..20 {
+            line.chunk(None, &speech(160), true);
+        }
+        assert!(line.uplink.held().is_zero());
+        assert_eq!(line.sent.len(), (8000 + 20 * 160) * 2);
     }
 
     #[test]

@@ -48,6 +48,15 @@ enum Flow {
     Neither,
 }
 
+/// What came from a client.
+enum Incoming {
+    Message(Bytes),
+    /// Answered already.
+    Ping,
+    /// The socket is closed.
+    Closed,
+}
+
 /// Messages that may wait for a client that does not read: minutes of speech.
 const QUEUE_MAX: usize = 8_192;
 
@@ -78,9 +87,10 @@ impl<S: Stream, W: Fn(Observation) + Unpin> Connection<S, W> {
             let timer = close_by.or_else(|| session.poll_timeout());
             let timer = [timer, self.socket.get_ref().due()].into_iter().flatten().min();
             tokio::select! {
-                message = poll_fn(|cx| self.poll_message(cx)) => match message {
-                    Some(message) => session.handle_message(&message, Instant::now()),
-                    None => break,
+                incoming = poll_fn(|cx| self.poll_incoming(cx)) => match incoming {
+                    Incoming::Message(message) => session.handle_message(&message, Instant::now()),
+                    Incoming::Ping => {}
+                    Incoming::Closed => break,
                 },
                 Ok(defect) = defects.recv() => session.handle_defect(defect, Instant::now()),
                 () = until(timer) => {
@@ -98,11 +108,11 @@ impl<S: Stream, W: Fn(Observation) + Unpin> Connection<S, W> {
         self.tell_rest();
     }
 
-    /// Sends what waits, then reads. None: the socket is closed. Nothing is lost if it is not polled again.
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    /// Sends what waits, then reads. Nothing is lost if it is not polled again.
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         if let Poll::Ready(Err(error)) = self.poll_send(cx) {
             tracing::debug!(%error, "a client is gone");
-            return Poll::Ready(None);
+            return Poll::Ready(Incoming::Closed);
         }
         if self.flow != Flow::Both {
             return Poll::Pending;
@@ -110,7 +120,7 @@ impl<S: Stream, W: Fn(Observation) + Unpin> Connection<S, W> {
         loop {
             match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
-                    return Poll::Ready(Some(message.into_data()));
+                    return Poll::Ready(Incoming::Message(message.into_data()));
                 }
                 Some(Ok(Message::Close(frame))) => {
                     let (code, reason) = frame.map_or_else(
@@ -119,12 +129,18 @@ impl<S: Stream, W: Fn(Observation) + Unpin> Connection<S, W> {
                     );
                     self.closing.get_or_insert(Closing::ByClient { code, reason });
                 }
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Ping(_))) => {
+                    // The pong is with the line when this returns, and the line says when it is due.
+                    self.stage = Stage::Flushing;
+                    let is_gone = matches!(self.poll_send(cx), Poll::Ready(Err(_)));
+                    return Poll::Ready(if is_gone { Incoming::Closed } else { Incoming::Ping });
+                }
+                Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => {
                     tracing::debug!(%error, "a client is gone");
-                    return Poll::Ready(None);
+                    return Poll::Ready(Incoming::Closed);
                 }
-                None => return Poll::Ready(None),
+                None => return Poll::Ready(Incoming::Closed),
             }
         }
     }
