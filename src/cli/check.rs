@@ -166,7 +166,7 @@ agents          desk answers +14155550123 with gemini-3.8-live, voice Kore
             live.endpoints = [{ kind = 'developer' }, { kind = 'vertex', location = 'us' }]
             agents = [{ last_resort = { kind = 'voicemail' } }]";
         let mut config: Config = toml::from_str(text).unwrap();
-        let ladder = |config: &Config| super::ladder(config, &config.agents[0]);
+        let ladder = |config: &Config| ladder(config, &config.agents[0]);
         assert_eq!(
             ladder(&config),
             "live developer, vertex us -> fallback (stt local or google, llm gemini, tts local) -> voicemail"
