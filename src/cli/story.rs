@@ -77,7 +77,12 @@ fn live(kind: &str, fields: Fields<'_>) -> Option<String> {
                 0 | 1 => String::new(),
                 attempt => format!(", attempt {attempt}"),
             };
-            let (endpoint, plan) = (fields.text("endpoint")?, plan(fields.text("plan")?));
+            let endpoint = fields.text("endpoint")?;
+            let plan = match fields.text("plan")? {
+                // The first of a call has nothing to be told.
+                "fresh" => "a new session",
+                other => plan(other),
+            };
             Some(format!("live connection {link} is made to {endpoint}{attempt}: {plan}"))
         }
         "live_ready" => {
@@ -230,6 +235,10 @@ mod tests {
     #[case(
         Event::LiveDialled { link: LinkId(2), endpoint: "developer".to_owned(), plan: "resume", attempt: 2 },
         "live connection 2 is made to developer, attempt 2: the session is resumed"
+    )]
+    #[case(
+        Event::LiveDialled { link: LinkId(1), endpoint: "developer".to_owned(), plan: "fresh", attempt: 1 },
+        "live connection 1 is made to developer: a new session"
     )]
     #[case(
         Event::LiveReady { link: LinkId(1), plan: "fresh", setup_ms: 810, gap_ms: None, session_id: None },
