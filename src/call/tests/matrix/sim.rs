@@ -10,7 +10,7 @@ use crate::call::record::Rung;
 use crate::id::JobId;
 
 /// How long a case lasts, milliseconds.
-const CASE_MS: u64 = 40_000;
+const CASE_MS: u64 = 36_000;
 
 const GREETING: &str = "Greet the caller.";
 
@@ -42,6 +42,7 @@ pub(super) struct Sim {
     caller: Caller,
     chunk: u64,
     is_line_dead: bool,
+    until_ms: u64,
     is_doubling: bool,
     rung: Rung,
     watch: Watch,
@@ -78,9 +79,9 @@ impl Sim {
             sim.enter(Moment::Start);
         }
         while sim.world.call.ending().is_none() {
-            let next = sim.queue.keys().next().map_or(CASE_MS, |key| key.0);
-            sim.let_pass(next.min(CASE_MS));
-            if next >= CASE_MS || sim.world.call.ending().is_some() {
+            let next = sim.queue.keys().next().map_or(sim.until_ms, |key| key.0);
+            sim.let_pass(next.min(sim.until_ms));
+            if next >= sim.until_ms || sim.world.call.ending().is_some() {
                 break;
             }
             if let Some((_, act)) = sim.queue.pop_first() {
@@ -131,6 +132,7 @@ impl Sim {
             caller: Caller::new(is_greeted),
             chunk: 0,
             is_line_dead: false,
+            until_ms: CASE_MS,
             is_doubling: false,
             rung: Rung::Live,
             watch: Watch::default(),
@@ -214,6 +216,9 @@ impl Sim {
 
     fn tick(&mut self) {
         self.push(20, Act::Tick);
+        if self.is_line_dead {
+            return;
+        }
         let now = self.now();
         let is_reply_heard = self.service.replies > 0 && self.playback.is_playing(now);
         if self.moment == Moment::BargeIn
@@ -244,9 +249,6 @@ impl Sim {
         if self.moment == Moment::Reconnecting && self.caller.count == 1 && self.caller.said[0] == 50 {
             self.service.dials = vec![Dial::Slow];
             self.close_newest(Failure::Broken { message: "reset".into() });
-        }
-        if self.is_line_dead {
-            return;
         }
         self.chunk += 1;
         self.watch.received_ms += 20;
@@ -324,7 +326,8 @@ impl Sim {
                 }
             }
             Say::Generated => {
-                self.caller.is_answered = !self.caller.is_speaking() && self.service.mute_samples == 0;
+                let is_mute = reply.is_some_and(|reply| self.service.muted.contains(&reply));
+                self.caller.is_answered |= !self.caller.is_speaking() && !is_mute;
                 self.world.call.handle_live(link, live::Event::GenerationComplete, self.world.now);
             }
             Say::TurnComplete => {
@@ -383,9 +386,6 @@ impl Sim {
             if is_poisoned || is_rejected {
                 self.watch.rejected.extend(peer.handle.clone());
             }
-            if !peer.is_set_up {
-                self.service.dial_failed_unless_set_up(&failure);
-            }
         }
         self.watch.trace.push((now as u64, format!("{link:?} closes: {failure}")));
         self.world.call.handle_live(link, live::Event::Closed(failure), self.world.now);
@@ -407,7 +407,9 @@ impl Sim {
             self.providers.running.remove(&id);
         }
         match (kind, &event) {
-            (job::Kind::Think, job::Event::Done) => self.providers.is_thought_out = true,
+            (job::Kind::Think, job::Event::Done | job::Event::Failed(_)) => {
+                self.providers.is_thought_out = true
+            }
             (job::Kind::Speak, job::Event::Done) if self.providers.is_thought_out => {
                 self.caller.is_answered = !self.caller.is_speaking();
             }
@@ -479,7 +481,11 @@ impl Sim {
             Strike::CarrierStop => self.world.carrier(carrier::Event::Stop),
             Strike::CarrierClosed => self.world.carrier(carrier::Event::Closed(Some(1006))),
             Strike::CarrierStalled => self.world.carrier(carrier::Event::Stalled),
-            Strike::NoMedia => self.is_line_dead = true,
+            Strike::NoMedia => {
+                self.is_line_dead = true;
+                self.until_ms = now + 31_000;
+                self.caller.settle(now as f64);
+            }
             Strike::SecondStart => self.world.carrier(carrier::Event::Start(Box::new(start()))),
             Strike::Duplicates => self.is_doubling = true,
         }
