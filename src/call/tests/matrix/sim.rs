@@ -9,8 +9,26 @@ use super::*;
 use crate::call::record::Rung;
 use crate::id::JobId;
 
-/// How long a case lasts, milliseconds.
-const CASE_MS: u64 = 36_000;
+/// How long a case lasts, milliseconds: until every consequence has been seen. A job that hangs is given up after
+/// 20 s, and live is tried again 30 s after three attempts.
+const fn case_ms(moment: Moment) -> u64 {
+    match moment {
+        Moment::ComingBack => 46_000,
+        Moment::FallbackListening
+        | Moment::Transcribing
+        | Moment::FallbackThinking
+        | Moment::FallbackSpeaking => 34_000,
+        Moment::Start
+        | Moment::Greeting
+        | Moment::CallerSpeaking
+        | Moment::Thinking
+        | Moment::Speaking
+        | Moment::BargeIn
+        | Moment::ToolCall
+        | Moment::Reconnecting
+        | Moment::Ending => 24_000,
+    }
+}
 
 const GREETING: &str = "Greet the caller.";
 
@@ -132,7 +150,7 @@ impl Sim {
             caller: Caller::new(is_greeted),
             chunk: 0,
             is_line_dead: false,
-            until_ms: CASE_MS,
+            until_ms: case_ms(moment),
             is_doubling: false,
             rung: Rung::Live,
             watch: Watch::default(),
