@@ -8,7 +8,7 @@ mod line;
 mod service;
 mod sim;
 
-use self::faults::{FALLBACK, Fault, LIVE, Moment, Strike};
+use self::faults::{FALLBACK, Fault, LIVE, Moment};
 use self::sim::{Outcome, Sim};
 use super::*;
 use crate::id::MarkId;
@@ -153,23 +153,13 @@ fn what_fails_is_noticed_in_time(
     assert!(noticed - began <= within_ms + 20, "{} ms", noticed - began);
 }
 
-/// Prints everything of one case: `CASE='1006/Thinking/late' cargo test the_story_of_one_case -- --nocapture`.
-#[test]
-fn the_story_of_one_case() {
-    let wanted = std::env::var("CASE").unwrap_or_else(|_| "1006/Thinking/early".into());
-    let parts: Vec<_> = wanted.split('/').collect();
-    let all: Vec<_> =
-        faults::live().into_iter().chain(faults::providers()).chain(faults::carrier()).collect();
-    let faults: Vec<_> =
-        parts[0].split('+').filter_map(|name| all.iter().find(|fault| fault.name == name)).cloned().collect();
-    let moments = LIVE.into_iter().chain(FALLBACK).chain([Moment::Ending]);
-    for moment in moments.filter(|moment| format!("{moment:?}") == parts[1]) {
-        let outcome = Sim::run(moment, parts[2] == "late", &faults);
-        for (ms, what) in &outcome.trace {
-            println!("{ms:>6} {what}");
-        }
-        println!("{:?} {:?} {:?}", outcome.end, outcome.dead_air, outcome.violations);
-        assert_eq!(outcome.violations, [] as [&str; 0]);
+/// `--nocapture` prints everything that happens in one case; another name here, another story.
+#[rstest]
+#[case("1006", Moment::Thinking)]
+fn the_story_of_a_case(#[case] fault: &str, #[case] moment: Moment) {
+    let Outcome { end, trace, violations, .. } = Sim::run(moment, false, &named(fault));
+    for (ms, what) in &trace {
+        println!("{ms:>6} {what}");
     }
-    assert_ne!(Strike::Nothing, Strike::Stall);
+    assert_eq!((end.as_str(), violations), ("live", Vec::new()));
 }
