@@ -80,6 +80,13 @@ impl Playout {
         self.sent + self.queue.len() as u64
     }
 
+    /// Position up to which everything is sent or can be: beyond it is part of a frame that waits for the rest.
+    pub fn sendable_position(&self) -> u64 {
+        let position = self.position();
+        let from = self.ends.back().copied().unwrap_or(self.sent);
+        position - (position - from) % self.rate.frame_len() as u64
+    }
+
     /// Speech that waits here, not counting what the far side still has to play.
     pub fn waiting(&self) -> Duration {
         self.duration(self.queue.len() as u64)

@@ -87,6 +87,12 @@ impl Downlink {
         true
     }
 
+    /// The model sends silence in the place of speech: the caller hears a cover rather than that.
+    pub(super) fn drop_silence(&mut self, samples: &[i16]) {
+        self.totals.received += samples.len() as u64;
+        self.totals.dropped += samples.len() as u64;
+    }
+
     /// Takes local audio at the line's rate: a cover, a greeting, an apology. It is heard after what is there.
     pub(super) fn push_cover(&mut self, samples: &[i16], now: Instant) {
         let (start, heard) = (self.position(), self.heard(now));
@@ -147,12 +153,12 @@ impl Downlink {
 
     /// Whether the caller hears something at `now`, or is about to.
     pub(super) fn is_audible(&self, now: Instant) -> bool {
-        self.heard(now) < self.position()
+        self.heard(now) < self.playout.sendable_position()
     }
 
     /// When the caller will have heard everything of a turn whose audio is still coming.
     pub(super) fn dry_at(&self) -> Option<Instant> {
-        if self.is_open() { self.heard_at(self.position()) } else { None }
+        if self.is_open() { self.heard_at(self.playout.sendable_position()) } else { None }
     }
 
     /// How much there is to be heard yet.

@@ -272,9 +272,12 @@ impl Call {
         }
     }
 
-    /// Speech of the model; near-zero samples are played and pay no debt.
+    /// Speech of the model; near-zero samples pay no debt, and are no answer to wait for.
     fn handle_speech(&mut self, samples: &[i16], now: Instant) {
         let is_audible = samples.iter().any(|sample| sample.unsigned_abs() > MUTE_MAX);
+        if !is_audible && self.silence.debt().is_some() {
+            return self.downlink.drop_silence(samples);
+        }
         let answered = self.uplink.speech().map(|speech| speech.ended);
         if self.play(samples, answered, now) && is_audible {
             self.settle(now);

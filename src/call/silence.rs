@@ -150,7 +150,7 @@ impl Silence {
     pub(super) fn note_audible(&mut self, is_audible: bool, now: Instant) {
         if is_audible {
             self.note_heard(now);
-        } else if let Some(owed) = &mut self.owed {
+        } else if let Some(owed) = self.owed.as_mut().filter(|owed| owed.has_floor()) {
             owed.quiet_since.get_or_insert(now);
         }
     }
@@ -278,6 +278,12 @@ mod tests {
         assert_eq!(world.steps(2000), [(1200, Step::Tone)]);
         let (began, ended) = (world.at(2000), world.at(3500));
         world.silence.yield_floor(began);
+        world.silence.note_audible(false, began);
+        assert_eq!(
+            world.silence.longest(ended),
+            Duration::from_secs(2),
+            "the caller speaks: that is no dead air"
+        );
         assert_eq!(world.silence.poll_timeout(true), None);
         world.silence.owe(Debt::Answer, ended);
         let expected = [(4000, Step::Nudge), (4700, Step::Tone), (7500, Step::Words), (8000, Step::GiveUp)];

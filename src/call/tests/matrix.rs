@@ -8,7 +8,7 @@ mod line;
 mod service;
 mod sim;
 
-use self::faults::{FALLBACK, Fault, LIVE, Moment, Strike};
+use self::faults::{FALLBACK, Fault, LIVE, Moment};
 use self::sim::{Outcome, Sim};
 use super::*;
 use crate::id::MarkId;
@@ -27,7 +27,13 @@ fn run(cases: Vec<(Moment, bool, Vec<Fault>)>) -> Vec<Case> {
         let names: Vec<_> = faults.iter().map(|fault| fault.name).collect();
         let when = if *is_late { "late" } else { "early" };
         let name = format!("{:<22} {moment:?} {when}", names.join(" + "));
-        let ends = faults.iter().flat_map(|fault| fault.ends).copied().collect();
+        let mut ends: Vec<_> = faults.iter().flat_map(|fault| fault.ends).copied().collect();
+        if *moment == Moment::ComingBack || faults.len() > 1 {
+            ends.extend(["live", "fallback"]);
+        }
+        if *moment == Moment::Ending {
+            ends.push("all_failed");
+        }
         Case { name, ends, outcome: Sim::run(*moment, *is_late, faults) }
     };
     let (left, right) = cases.split_at(cases.len() / 2);
@@ -84,7 +90,7 @@ fn whatever_happens_to_the_providers_of_the_fallback_the_caller_is_answered_or_t
 
 #[test]
 fn whatever_happens_to_the_carrier_the_call_ends_with_its_reason_or_goes_on() {
-    let moments: Vec<_> = LIVE.into_iter().chain(FALLBACK).collect();
+    let moments: Vec<_> = LIVE.into_iter().chain(FALLBACK).chain([Moment::Ending]).collect();
     demand(&run(product(&moments, &faults::carrier())), 3000.0);
 }
 
@@ -117,23 +123,43 @@ fn two_faults_at_once_are_survived_too() {
     demand(&run(cases), 5000.0);
 }
 
-/// Prints everything of one case: `CASE='1006/Thinking/late' cargo test the_story_of_one_case -- --nocapture`.
-#[test]
-fn the_story_of_one_case() {
-    let wanted = std::env::var("CASE").unwrap_or_else(|_| "1006/Thinking/early".into());
-    let parts: Vec<_> = wanted.split('/').collect();
-    let all: Vec<_> =
-        faults::live().into_iter().chain(faults::providers()).chain(faults::carrier()).collect();
-    let faults: Vec<_> =
-        parts[0].split('+').filter_map(|name| all.iter().find(|fault| fault.name == name)).cloned().collect();
-    let moments = LIVE.into_iter().chain(FALLBACK).chain([Moment::Ending]);
-    for moment in moments.filter(|moment| format!("{moment:?}") == parts[1]) {
-        let outcome = Sim::run(moment, parts[2] == "late", &faults);
-        for (ms, what) in &outcome.trace {
-            println!("{ms:>6} {what}");
-        }
-        println!("{:?} {:?} {:?}", outcome.end, outcome.dead_air, outcome.violations);
-        assert_eq!(outcome.violations, [] as [&str; 0]);
+fn named(name: &str) -> Vec<Fault> {
+    let all = faults::live().into_iter().chain(faults::providers()).chain(faults::carrier());
+    all.filter(|fault| fault.name == name).collect()
+}
+
+/// From what is said first to what follows it, milliseconds.
+#[rstest]
+#[case::no_setup("no setup always", Moment::Start, "LiveDialled", "SetupTimeout", 2800)]
+#[case::no_answer_is_covered("stall", Moment::Thinking, "caller is silent", "Cover", 1200)]
+#[case::no_answer_at_all("stall", Moment::Thinking, "caller is silent", "Mute", 8000)]
+#[case::garbage("garbage 30", Moment::CallerSpeaking, "STRIKE", "Garbled", 400)]
+#[case::refused("401 always", Moment::CallerSpeaking, "caller is silent", "job: Speak", 3000)]
+#[case::unavailable("503 always", Moment::CallerSpeaking, "caller is silent", "job: Speak", 3000)]
+#[case::lost("1006", Moment::CallerSpeaking, "STRIKE", "LiveReady", 1050)]
+fn what_fails_is_noticed_in_time(
+    #[case] fault: &str,
+    #[case] moment: Moment,
+    #[case] first: &str,
+    #[case] then: &str,
+    #[case] within_ms: u64,
+) {
+    let Outcome { trace, .. } = Sim::run(moment, false, &named(fault));
+    let at = |from: u64, what: &str| {
+        trace.iter().find(|(ms, told)| *ms >= from && told.contains(what)).map(|(ms, _)| *ms)
+    };
+    let began = at(0, first).unwrap();
+    let noticed = at(began, then).unwrap_or_else(|| panic!("{trace:#?}"));
+    assert!(noticed - began <= within_ms + 20, "{} ms", noticed - began);
+}
+
+/// `--nocapture` prints everything that happens in one case; another name here, another story.
+#[rstest]
+#[case("1006", Moment::Thinking)]
+fn the_story_of_a_case(#[case] fault: &str, #[case] moment: Moment) {
+    let Outcome { end, trace, violations, .. } = Sim::run(moment, false, &named(fault));
+    for (ms, what) in &trace {
+        println!("{ms:>6} {what}");
     }
-    assert_ne!(Strike::Nothing, Strike::Stall);
+    assert_eq!((end.as_str(), violations), ("live", Vec::new()));
 }

@@ -46,6 +46,7 @@ pub(super) struct Peer {
     pub(super) is_set_up: bool,
     pub(super) has_completed: bool,
     pub(super) endpoint: usize,
+    answer: Option<Dial>,
     pub(super) handle: Option<String>,
     pub(super) set_up_at: f64,
     loud_ms: f64,
@@ -63,6 +64,8 @@ pub(super) struct Service {
     pub(super) peers: BTreeMap<LinkId, Peer>,
     pub(super) replies: usize,
     pub(super) cancelled: BTreeSet<usize>,
+    /// Replies without a sound.
+    pub(super) muted: BTreeSet<usize>,
     pub(super) is_mute: bool,
     pub(super) empty_turns: u32,
     pub(super) mute_samples: u32,
@@ -82,8 +85,8 @@ type Acts = Vec<(u64, Act)>;
 
 impl Service {
     pub(super) fn dial(&mut self, link: LinkId, endpoint: usize) -> Acts {
-        self.peers.insert(link, Peer { endpoint, ..Peer::default() });
-        let answer = if self.dials.is_empty() { self.rest.unwrap_or(Dial::Good) } else { self.dials[0] };
+        let answer = self.take_dial();
+        self.peers.insert(link, Peer { endpoint, answer: Some(answer), ..Peer::default() });
         let say = |ms, say| vec![(ms, Act::Say { link, reply: None, say })];
         match answer {
             Dial::Good | Dial::NoSetup | Dial::ClosedAtSetup(..) => say(300, Say::Opened),
@@ -95,28 +98,13 @@ impl Service {
         }
     }
 
-    /// How the connection that was just dialled goes on; the list moves on when it has.
     fn take_dial(&mut self) -> Dial {
         if self.dials.is_empty() { self.rest.unwrap_or(Dial::Good) } else { self.dials.remove(0) }
     }
 
-    /// A connection that was never set up is gone. Only those that ended by themselves were told so by the list.
-    pub(super) fn dial_failed_unless_set_up(&mut self, failure: &Failure) {
-        let is_of_list = |dial: &Dial| match (dial, failure) {
-            (Dial::Refused(listed), Failure::Refused { status }) => listed == status,
-            (Dial::Unreachable, Failure::Unreachable { .. })
-            | (Dial::Timeout, Failure::ConnectTimeout)
-            | (Dial::BreakerOpen, Failure::BreakerOpen) => true,
-            _ => false,
-        };
-        if self.dials.first().is_some_and(is_of_list) {
-            self.dials.remove(0);
-        }
-    }
-
     pub(super) fn setup(&mut self, link: LinkId) -> Acts {
         let say = |ms, say| vec![(ms, Act::Say { link, reply: None, say })];
-        match self.take_dial() {
+        match self.peers.get(&link).and_then(|peer| peer.answer).unwrap_or(Dial::Good) {
             Dial::NoSetup => Vec::new(),
             Dial::ClosedAtSetup(code, reason) => {
                 say(100, Say::Closed(Failure::Closed { code, reason: reason.to_owned() }))
@@ -194,6 +182,9 @@ impl Service {
         acts.push(say(0, Say::Words(reply)));
         let is_mute = self.mute_samples > 0;
         self.mute_samples = self.mute_samples.saturating_sub(1);
+        if is_mute {
+            self.muted.insert(reply);
+        }
         let is_torrent = std::mem::take(&mut self.is_torrent);
         let ms = if is_torrent { 60_000 } else { self.reply_ms };
         let (chunk, pace) = if is_torrent { (1000, 60) } else { (100, 4) };
@@ -251,20 +242,14 @@ impl Providers {
         let kind = request.kind();
         self.running.insert(id, kind);
         let job = |ms, event| (ms, Act::Job(id, event));
+        let heard = self.listen(request);
         if let Some(ill) = self.take_ill(kind) {
             return self.fail(id, ill, kind, reply);
         }
         let started = job::Event::Started { provider: "good".into() };
         match request {
-            job::Request::Transcribe(job::Utterance { samples, .. }) => {
-                let mut last = None;
-                for frame in samples.chunks(160) {
-                    if let Some(utterance) = utterance(frame) {
-                        *self.heard.entry(utterance).or_default() += frame.len() as f64 / 8.0;
-                        last = Some(utterance);
-                    }
-                }
-                let text = last.map_or_else(String::new, |utterance| format!("Question {utterance}?"));
+            job::Request::Transcribe(_) => {
+                let text = heard.map_or_else(String::new, |utterance| format!("Question {utterance}?"));
                 vec![job(300, started), job(300, job::Event::Text(text)), job(300, job::Event::Done)]
             }
             job::Request::Think(_) => {
@@ -277,6 +262,19 @@ impl Providers {
                 vec![job(100, started), job(100, audio()), job(200, audio()), job(300, job::Event::Done)]
             }
         }
+    }
+
+    /// The utterance that is to be transcribed.
+    fn listen(&mut self, request: &job::Request) -> Option<usize> {
+        let job::Request::Transcribe(job::Utterance { samples, .. }) = request else { return None };
+        let mut last = None;
+        for frame in samples.chunks(160) {
+            if let Some(utterance) = utterance(frame) {
+                *self.heard.entry(utterance).or_default() += frame.len() as f64 / 8.0;
+                last = Some(utterance);
+            }
+        }
+        last
     }
 
     pub(super) fn fail(&self, id: JobId, ill: Ill, kind: job::Kind, reply: usize) -> Acts {

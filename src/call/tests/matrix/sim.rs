@@ -9,8 +9,26 @@ use super::*;
 use crate::call::record::Rung;
 use crate::id::JobId;
 
-/// How long a case lasts, milliseconds.
-const CASE_MS: u64 = 40_000;
+/// How long a case lasts, milliseconds: until every consequence has been seen. A job that hangs is given up after
+/// 20 s, and live is tried again 30 s after three attempts.
+const fn case_ms(moment: Moment) -> u64 {
+    match moment {
+        Moment::ComingBack => 46_000,
+        Moment::FallbackListening
+        | Moment::Transcribing
+        | Moment::FallbackThinking
+        | Moment::FallbackSpeaking => 34_000,
+        Moment::Start
+        | Moment::Greeting
+        | Moment::CallerSpeaking
+        | Moment::Thinking
+        | Moment::Speaking
+        | Moment::BargeIn
+        | Moment::ToolCall
+        | Moment::Reconnecting
+        | Moment::Ending => 24_000,
+    }
+}
 
 const GREETING: &str = "Greet the caller.";
 
@@ -42,6 +60,7 @@ pub(super) struct Sim {
     caller: Caller,
     chunk: u64,
     is_line_dead: bool,
+    until_ms: u64,
     is_doubling: bool,
     rung: Rung,
     watch: Watch,
@@ -78,9 +97,9 @@ impl Sim {
             sim.enter(Moment::Start);
         }
         while sim.world.call.ending().is_none() {
-            let next = sim.queue.keys().next().map_or(CASE_MS, |key| key.0);
-            sim.let_pass(next.min(CASE_MS));
-            if next >= CASE_MS || sim.world.call.ending().is_some() {
+            let next = sim.queue.keys().next().map_or(sim.until_ms, |key| key.0);
+            sim.let_pass(next.min(sim.until_ms));
+            if next >= sim.until_ms || sim.world.call.ending().is_some() {
                 break;
             }
             if let Some((_, act)) = sim.queue.pop_first() {
@@ -132,6 +151,7 @@ impl Sim {
             caller: Caller::new(is_greeted),
             chunk: 0,
             is_line_dead: false,
+            until_ms: case_ms(moment),
             is_doubling: false,
             rung: Rung::Live,
             watch: Watch::default(),
@@ -215,6 +235,9 @@ impl Sim {
 
     fn tick(&mut self) {
         self.push(20, Act::Tick);
+        if self.is_line_dead {
+            return;
+        }
         let now = self.now();
         let is_reply_heard = self.service.replies > 0 && self.playback.is_playing(now);
         if self.moment == Moment::BargeIn
@@ -245,9 +268,6 @@ impl Sim {
         if self.moment == Moment::Reconnecting && self.caller.count == 1 && self.caller.said[0] == 50 {
             self.service.dials = vec![Dial::Slow];
             self.close_newest(Failure::Broken { message: "reset".into() });
-        }
-        if self.is_line_dead {
-            return;
         }
         self.chunk += 1;
         self.watch.received_ms += 20;
@@ -325,7 +345,8 @@ impl Sim {
                 }
             }
             Say::Generated => {
-                self.caller.is_answered = !self.caller.is_speaking() && self.service.mute_samples == 0;
+                let is_mute = reply.is_some_and(|reply| self.service.muted.contains(&reply));
+                self.caller.is_answered |= !self.caller.is_speaking() && !is_mute;
                 self.world.call.handle_live(link, live::Event::GenerationComplete, self.world.now);
             }
             Say::TurnComplete => {
@@ -384,9 +405,6 @@ impl Sim {
             if is_poisoned || is_rejected {
                 self.watch.rejected.extend(peer.handle.clone());
             }
-            if !peer.is_set_up {
-                self.service.dial_failed_unless_set_up(&failure);
-            }
         }
         self.watch.trace.push((now as u64, format!("{link:?} closes: {failure}")));
         self.world.call.handle_live(link, live::Event::Closed(failure), self.world.now);
@@ -408,7 +426,9 @@ impl Sim {
             self.providers.running.remove(&id);
         }
         match (kind, &event) {
-            (job::Kind::Think, job::Event::Done) => self.providers.is_thought_out = true,
+            (job::Kind::Think, job::Event::Done | job::Event::Failed(_)) => {
+                self.providers.is_thought_out = true
+            }
             (job::Kind::Speak, job::Event::Done) if self.providers.is_thought_out => {
                 self.caller.is_answered = !self.caller.is_speaking();
             }
@@ -480,7 +500,11 @@ impl Sim {
             Strike::CarrierStop => self.world.carrier(carrier::Event::Stop),
             Strike::CarrierClosed => self.world.carrier(carrier::Event::Closed(Some(1006))),
             Strike::CarrierStalled => self.world.carrier(carrier::Event::Stalled),
-            Strike::NoMedia => self.is_line_dead = true,
+            Strike::NoMedia => {
+                self.is_line_dead = true;
+                self.until_ms = now + 31_000;
+                self.caller.settle(now as f64);
+            }
             Strike::SecondStart => self.world.carrier(carrier::Event::Start(Box::new(start()))),
             Strike::Duplicates => self.is_doubling = true,
         }
