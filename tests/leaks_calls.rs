@@ -164,7 +164,7 @@ fn is_ready(seen: &Observation) -> bool {
 
 /// A model that answers every burst for a while.
 fn talkative() -> Scenario {
-    Scenario { ending: Ending::Probe(tone(440.0, 3.0)), ..Scenario::default() }
+    Scenario { ending: Ending::Probe(tone(440.0, 1.0)), ..Scenario::default() }
 }
 
 /// Accepts connections, reads, and never says a word; tells when one comes and when it is closed.
