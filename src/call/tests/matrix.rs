@@ -2,6 +2,7 @@
 //!
 //! Caller, service and providers behave well except for the fault; dead air, gaps and everything that must never
 //! happen are measured here, from what the peers were told, and not taken from the machine's own account.
+#![allow(clippy::print_stdout, reason = "the table is for people: `--nocapture` shows it")]
 
 mod faults;
 mod line;
