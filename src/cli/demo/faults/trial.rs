@@ -225,7 +225,7 @@ mod tests {
     #[case::refused(vec![lost(), rung(Rung::Fallback)], Recovery::Fallback)]
     #[case::given_up(vec![lost(), rung(Rung::Fallback), rung(Rung::LastResort)], Recovery::Apology)]
     fn the_log_says_how_a_call_went_on(#[case] events: Vec<Event>, #[case] expected: Recovery) {
-        let call = CallId(uuid::Uuid::nil());
+        let call = CallId::new(1);
         let entry = |event| {
             let (sequence, at) = (0, OffsetDateTime::UNIX_EPOCH);
             Arc::new(Entry { call, sequence, at, record: Record::Event(event) })
