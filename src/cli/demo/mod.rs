@@ -67,7 +67,8 @@ struct Scene {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    logging::start("warn");
+    // What is logged is what the demo does on purpose.
+    logging::start("off");
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     let database = args.out.join("patchcord.db");
     let store = Store::open(&database).await?;

@@ -66,17 +66,22 @@ pub(super) enum Recovery {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bars {
     pub(super) dead_air: Duration,
-    /// From the loss of a session to the next one.
-    pub(super) gap: Option<Duration>,
+    /// Whether the time from the loss of a session to the next one counts: over all such faults together.
+    pub(super) gap: Gap,
     /// How much longer than an answer without a hand-over the one after it takes.
     pub(super) hand_over: Option<Duration>,
+}
+
+/// Whether the gap of a case is held to the bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gap {
+    Counts,
+    Free,
 }
 
 /// The longest stretch in which the agent owes something and nothing is heard: of one fault, and of two at once.
 const DEAD_AIR: Duration = Duration::from_secs(3);
 const DEAD_AIR_OF_TWO: Duration = Duration::from_secs(5);
-/// Without a session when a connection is lost in the middle of a call.
-const GAP: Duration = Duration::from_secs(1);
 /// Audible, when a connection is left in good time.
 const HAND_OVER: Duration = Duration::from_millis(300);
 
@@ -88,7 +93,7 @@ impl Case {
             providers: Vec::new(),
             seconds: Seconds::Present,
             caller: Questions::Two,
-            bars: Bars { dead_air: DEAD_AIR, gap: None, hand_over: None },
+            bars: Bars { dead_air: DEAD_AIR, gap: Gap::Free, hand_over: None },
             expected,
         }
     }
@@ -147,7 +152,7 @@ impl Case {
     }
 
     pub(super) fn gap_counts(mut self) -> Self {
-        self.bars.gap = Some(GAP);
+        self.bars.gap = Gap::Counts;
         self
     }
 

@@ -14,7 +14,10 @@ use crate::cli::demo::{fallback, hearing};
 use crate::sim::gemini::{Observation, Scenario, Sighting};
 use crate::store;
 
-const CALLS: usize = 12;
+const CALLS: u32 = 12;
+
+/// From one call to the next: longer than the service takes to refuse, so that each knows of the one before.
+const APART: Duration = Duration::from_millis(200);
 
 /// What the outage looked like.
 pub(super) struct Outage {
@@ -28,10 +31,10 @@ const fn budget(lasted: Duration) -> usize {
     FAILURES_MAX + (lasted.as_secs() / PROBE_INTERVAL.as_secs()) as usize + 1
 }
 
-/// Many callers at once, while the live service refuses with 503.
+/// Many callers, while the live service refuses with 503.
 pub(super) async fn play(store: store::Handle) -> anyhow::Result<Outage> {
     let caller = Caller::asking(&[(1_500, caller::BRIDGE)], 9_000)?;
-    let answers = fallback::simulate(vec![caller::BRIDGE.said.to_owned(); CALLS]).await?;
+    let answers = fallback::simulate(vec![caller::BRIDGE.said.to_owned(); CALLS as usize]).await?;
     let model = Model::Simulated(Box::new(trial::refusing(503)), Scenario::default());
     let agent = Agent { name: "outage".to_owned(), greeting: None, ..Agent::default() };
     let mut cast = Cast::of(model, agent);
@@ -40,7 +43,11 @@ pub(super) async fn play(store: store::Handle) -> anyhow::Result<Outage> {
     let stage = Stage::build(store, cast).await?;
     let sightings = stage.model().map(|model| Notes::keep(model.observations()));
     let began = Instant::now();
-    let calls = try_join_all((0..CALLS).map(|_| stage.call(caller.fixture.clone()))).await?;
+    let call = async |number: u32| {
+        tokio::time::sleep(APART * number).await;
+        stage.call(caller.fixture.clone()).await
+    };
+    let calls = try_join_all((0..CALLS).map(call)).await?;
     let lasted = began.elapsed();
     stage.strike().await;
     let mut dead_air = Duration::ZERO;
@@ -63,8 +70,9 @@ impl Outage {
     pub(super) fn print(&self) {
         let verdict = if self.is_within() { "pass" } else { "FAIL" };
         println!(
-            "   outage (503) with {CALLS} calls at once: {} attempts to connect (budget: {}), dead air {} ms at \
+            "   outage (503) with {CALLS} calls, {} ms apart: {} attempts to connect (budget: {}), dead air {} ms at \
              most  {verdict}",
+            APART.as_millis(),
             self.attempts,
             self.budget,
             self.dead_air.as_millis()

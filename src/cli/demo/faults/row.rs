@@ -27,7 +27,6 @@ impl Row {
         };
         [
             over("dead air", Some(self.dead_air), Some(bars.dead_air)),
-            over("gap", self.gap, bars.gap),
             over("hand-over", self.hand_over, bars.hand_over),
         ]
         .into_iter()
@@ -76,25 +75,29 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::cli::demo::faults::case::Gap;
 
-    const BARS: Bars =
-        Bars { dead_air: Duration::from_secs(3), gap: Some(Duration::from_secs(1)), hand_over: None };
+    const BARS: Bars = Bars {
+        dead_air: Duration::from_secs(3),
+        gap: Gap::Counts,
+        hand_over: Some(Duration::from_millis(300)),
+    };
 
     #[rstest]
-    #[case::good(2900, 900, &[], 0)]
-    #[case::a_dead_line(3100, 900, &[], 1)]
-    #[case::everything(3100, 1100, &["no end"], 3)]
+    #[case::good(2900, 200, &[], 0)]
+    #[case::a_dead_line(3100, 200, &[], 1)]
+    #[case::everything(3100, 400, &["no end"], 3)]
     fn what_is_over_its_bar_is_a_miss(
         #[case] dead_ms: u64,
-        #[case] gap_ms: u64,
+        #[case] hand_over_ms: u64,
         #[case] faults: &[&str],
         #[case] misses: usize,
     ) {
         let row = Row {
             what: "a fault",
             dead_air: Duration::from_millis(dead_ms),
-            gap: Some(Duration::from_millis(gap_ms)),
-            hand_over: Some(Duration::from_secs(9)),
+            gap: Some(Duration::from_secs(9)),
+            hand_over: Some(Duration::from_millis(hand_over_ms)),
             detected: None,
             recovery: Recovery::Resumed,
             faults: faults.iter().map(|&fault| fault.to_owned()).collect(),

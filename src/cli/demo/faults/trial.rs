@@ -154,35 +154,34 @@ impl Heard {
     }
 }
 
-/// How the call went on, in the end.
+/// How the call went on, in the end. A session that moved is not resumed unless it was lost as well.
 fn recovery(entries: &[Arc<Entry>]) -> Recovery {
     let mut recovery = Recovery::Unharmed;
+    let mut is_lost = false;
     for entry in entries {
-        recovery = match &entry.record {
-            Record::Event(Event::Rung { rung: Rung::LastResort, .. }) => return Recovery::Apology,
-            Record::Event(Event::Rung { rung: Rung::Fallback, .. }) => Recovery::Fallback,
-            Record::Event(Event::LiveMoved { .. }) => Recovery::Moved,
-            Record::Event(Event::LiveReady { plan: "resume", gap_ms: Some(_), .. }) => Recovery::Resumed,
-            Record::Event(Event::LiveReady { gap_ms: Some(_), .. }) => Recovery::Fresh,
-            Record::Opened(_)
-            | Record::Answered { .. }
-            | Record::Turn(_)
-            | Record::Event(_)
-            | Record::Ended(_) => recovery,
-        };
+        let Record::Event(event) = &entry.record else { continue };
+        if let Event::Rung { rung: Rung::LastResort, .. } = event {
+            return Recovery::Apology;
+        } else if let Event::Rung { rung: Rung::Fallback, .. } = event {
+            recovery = Recovery::Fallback;
+        } else if let Event::LiveMoved { .. } = event {
+            recovery = Recovery::Moved;
+        } else if let Event::LiveLost { .. } = event {
+            is_lost = true;
+        } else if let Event::LiveReady { plan, .. } = event
+            && is_lost
+        {
+            recovery = if *plan == "resume" { Recovery::Resumed } else { Recovery::Fresh };
+        }
     }
     recovery
 }
 
 /// The longest time without a session.
 fn gap(entries: &[Arc<Entry>]) -> Option<Duration> {
-    let gap = |entry: &Arc<Entry>| match &entry.record {
-        Record::Event(Event::LiveReady { gap_ms, .. }) => *gap_ms,
-        Record::Opened(_)
-        | Record::Answered { .. }
-        | Record::Turn(_)
-        | Record::Event(_)
-        | Record::Ended(_) => None,
+    let gap = |entry: &Arc<Entry>| {
+        let Record::Event(Event::LiveReady { gap_ms, .. }) = &entry.record else { return None };
+        *gap_ms
     };
     entries.iter().filter_map(gap).max().map(Duration::from_millis)
 }
@@ -192,4 +191,45 @@ pub(super) fn refusing(status: u16) -> Behaviour {
     use crate::sim::gemini::{Fault, Moment};
     let fault = Fault::always(Moment::Upgrade, Defect::Status(status));
     Behaviour { faults: vec![fault], ..Behaviour::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::time::OffsetDateTime;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::id::{CallId, LinkId};
+    use crate::live::failure::{Failure, Verdict};
+
+    const LINK: LinkId = LinkId(1);
+
+    fn ready(plan: &'static str, gap_ms: Option<u64>) -> Event {
+        Event::LiveReady { link: LINK, plan, setup_ms: 800, gap_ms, session_id: None }
+    }
+
+    fn lost() -> Event {
+        let (endpoint, cause) = (String::new(), Failure::Stalled);
+        Event::LiveLost { link: LINK, endpoint, cause, verdict: Verdict::Resume, next: None }
+    }
+
+    fn rung(rung: Rung) -> Event {
+        Event::Rung { rung, cause: None }
+    }
+
+    #[rstest]
+    #[case::nothing_happened(vec![ready("fresh", None)], Recovery::Unharmed)]
+    #[case::lost(vec![lost(), ready("resume", Some(805))], Recovery::Resumed)]
+    #[case::lost_with_its_handle(vec![lost(), lost(), ready("fresh", Some(900))], Recovery::Fresh)]
+    #[case::moved(vec![Event::LiveMoved { link: LINK, plan: "resume" }, ready("resume", Some(805))], Recovery::Moved)]
+    #[case::refused(vec![lost(), rung(Rung::Fallback)], Recovery::Fallback)]
+    #[case::given_up(vec![lost(), rung(Rung::Fallback), rung(Rung::LastResort)], Recovery::Apology)]
+    fn the_log_says_how_a_call_went_on(#[case] events: Vec<Event>, #[case] expected: Recovery) {
+        let call = CallId::new(1);
+        let entry = |event| {
+            let (sequence, at) = (0, OffsetDateTime::UNIX_EPOCH);
+            Arc::new(Entry { call, sequence, at, record: Record::Event(event) })
+        };
+        assert_eq!(recovery(&events.into_iter().map(entry).collect::<Vec<_>>()), expected);
+    }
 }
