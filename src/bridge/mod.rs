@@ -193,7 +193,7 @@ mod tests {
         bridge.record(ledger.entry(Record::Opened(Box::new(context.clone())), now));
         let admission = Admission { context, agent: Arc::new(Agent::default()), ledger };
 
-        bridge.run(admission, Defective { has_panicked: false }).await;
+        Box::pin(bridge.run(admission, Defective { has_panicked: false })).await;
 
         assert_eq!(bridge.active(), 0);
         let mut records = Vec::new();

@@ -33,7 +33,7 @@ pub(super) struct Responder {
 #[derive(Debug)]
 pub(super) enum Role {
     /// The live model: set up, or being (re)connected.
-    Live(Session),
+    Live(Box<Session>),
     Fallback(Box<Standin>),
     /// Nobody: before the start, and when everything failed.
     Silent,
@@ -58,7 +58,7 @@ pub(super) enum Comeback {
     /// It is tried again then, with what is left of the attempts that the call may make.
     At(Instant, Budget),
     /// It is being set up, or waits for a turn boundary.
-    Trying(Session),
+    Trying(Box<Session>),
 }
 
 impl Responder {
@@ -75,7 +75,7 @@ impl Responder {
 
     /// The live model is to answer, through a session that is dialled now.
     pub(super) fn go_live(&mut self, config: session::Config, seed: u64, now: Instant) {
-        self.role = Role::Live(Session::new(config, self.next_link, seed, now));
+        self.role = Role::Live(Box::new(Session::new(config, self.next_link, seed, now)));
     }
 
     /// The fallback is to answer; live is tried again after a while.
@@ -137,7 +137,7 @@ impl Responder {
             && now >= *at
         {
             let budget = std::mem::take(budget);
-            standin.comeback = Comeback::Trying(Session::again(config, first, budget, now));
+            standin.comeback = Comeback::Trying(Box::new(Session::again(config, first, budget, now)));
         }
     }
 

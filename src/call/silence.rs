@@ -81,7 +81,8 @@ impl Silence {
             return;
         }
         let older = self.owed.take();
-        let patience = |older: Option<Instant>, own| older.unwrap_or(since + own).max(since + COVER_AFTER);
+        // Some time it has in any case: to a new question, half of what it had to the first.
+        let patience = |older: Instant, own: Duration| older.max(since + own / 2);
         self.owed = Some(Owed {
             debt,
             since,
@@ -89,10 +90,13 @@ impl Silence {
             tone_at: Some(since + COVER_AFTER),
             words_at: Some(since + WORDS_AFTER),
             nudge_at: match &older {
-                Some(older) => older.nudge_at,
+                Some(older) => older.nudge_at.map(|at| patience(at, NUDGE_AFTER)),
                 None => Some(since + NUDGE_AFTER),
             },
-            give_up_at: Some(patience(older.and_then(|older| older.give_up_at), GIVE_UP_AFTER)),
+            give_up_at: match older.and_then(|older| older.give_up_at) {
+                Some(at) => Some(patience(at, GIVE_UP_AFTER)),
+                None => Some(since + GIVE_UP_AFTER),
+            },
         });
     }
 
@@ -286,7 +290,7 @@ mod tests {
         );
         assert_eq!(world.silence.poll_timeout(true), None);
         world.silence.owe(Debt::Answer, ended);
-        let expected = [(4000, Step::Nudge), (4700, Step::Tone), (7500, Step::Words), (8000, Step::GiveUp)];
+        let expected = [(4700, Step::Tone), (5500, Step::Nudge), (7500, Step::Words), (8000, Step::GiveUp)];
         assert_eq!(world.steps(8000), expected);
     }
 

@@ -41,7 +41,7 @@ enum Command {
 pub async fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Serve(args) => serve::run(args).await,
-        Command::Demo(args) => demo::run(args).await,
+        Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Calls(args) => calls::run(args).await,
         Command::Check(args) => check::run(args).await,
         Command::Simulate(peer) => simulate::run(peer).await,

@@ -77,7 +77,7 @@ impl Failure {
         match verdicts[repeats.min(verdicts.len() - 1)] {
             // A setup that is refused with a handle in it may be refused for the handle.
             Fatal if !is_set_up && has_handle && row.blames_setup => Fresh,
-            verdict => verdict,
+            verdict @ (Resume | Fresh | Wait | Fatal) => verdict,
         }
     }
 

@@ -331,7 +331,7 @@ struct ResumptionUpdate<'a> {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Number<'a> {
-    Number(u64),
+    Integer(u64),
     #[serde(borrow)]
     Text(Text<'a>),
     Other(serde::de::IgnoredAny),
@@ -340,7 +340,7 @@ enum Number<'a> {
 impl Number<'_> {
     fn value(&self) -> Option<u64> {
         match self {
-            Self::Number(value) => Some(*value),
+            Self::Integer(value) => Some(*value),
             Self::Text(text) => text.as_str().parse().ok(),
             Self::Other(_) => None,
         }

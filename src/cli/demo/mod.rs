@@ -77,7 +77,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         store.close().await?;
         return outcome;
     }
-    let outcome = play(&args, &store).await;
+    let outcome = Box::pin(play(&args, &store)).await;
     store.close().await?;
     let calls = outcome?;
     show(&database, &calls).await

@@ -81,7 +81,7 @@ fn short(change: &Change) -> String {
         Change::Close(link) => format!("close {link}"),
         Change::Abort(link) => format!("abort {link}"),
         Change::Lost { link, cause, verdict, next, .. } => {
-            let next = next.as_ref().map_or("none".to_owned(), |(_, plan)| plan_name(plan));
+            let next = next.as_ref().map_or_else(|| "none".to_owned(), |(_, plan)| plan_name(plan));
             format!("lost {link} {}: {}, next {next}", cause.code(), verdict.code())
         }
         Change::Moved { link, plan } => format!("moved {link}: {}", plan_name(plan)),

@@ -36,8 +36,9 @@ impl Row {
     }
 
     pub(super) fn print(&self, bars: &Bars) {
-        let ms =
-            |value: Option<Duration>| value.map_or("-".to_owned(), |value| value.as_millis().to_string());
+        let ms = |value: Option<Duration>| {
+            value.map_or_else(|| "-".to_owned(), |value| value.as_millis().to_string())
+        };
         let misses = self.misses(bars);
         let verdict =
             if misses.is_empty() { "pass".to_owned() } else { format!("FAIL: {}", misses.join("; ")) };

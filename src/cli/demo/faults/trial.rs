@@ -134,7 +134,7 @@ impl Heard {
         let is_change = |entry: &&Arc<Entry>| {
             matches!(&entry.record, Record::Event(Event::Rung { .. } | Event::LiveReady { .. }))
         };
-        self.entries.iter().filter(is_change).next_back().map(|entry| self.journal.instant(entry.at))
+        self.entries.iter().rfind(is_change).map(|entry| self.journal.instant(entry.at))
     }
 
     /// From the fault of the live service to the log's line about it.
