@@ -173,6 +173,7 @@ impl Malformed {
 
 mod budget;
 pub mod failure;
+mod plan;
 mod replay;
 pub mod session;
 mod setup_message;

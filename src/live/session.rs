@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 pub use super::budget::Budget;
 use super::failure::{Failure, Situation, Verdict};
+pub use super::plan::Plan;
 use super::replay::Replay;
 use super::{Command, Event};
 use crate::id::LinkId;
@@ -18,6 +19,10 @@ const POISON_MAX: Duration = Duration::from_secs(10);
 
 /// Resumes that may fail in a row before the handle is given up for it.
 const FAILED_RESUMES_MAX: u32 = 2;
+
+/// A session that was set up for this long and is lost is dialled again at once: it is an accident, not a failed
+/// attempt. The budget counts it all the same.
+const STEADY_MIN: Duration = Duration::from_secs(1);
 
 /// When a closed connection counts as released though nobody said so: the closing handshake is bounded by one
 /// second.
@@ -40,28 +45,6 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(2),
             setup_timeout: Duration::from_millis(2500),
             endpoints: 1,
-        }
-    }
-}
-
-/// How a connection begins: the rungs of the ladder within the live service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Plan {
-    /// With the handle of the session that is to go on.
-    Resume(String),
-    /// A new session, told what was said so far.
-    Fresh,
-    /// A new session, told less: without the last turn, on which the others may have failed.
-    Reduced,
-}
-
-impl Plan {
-    /// Stable name for the call log.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Resume(_) => "resume",
-            Self::Fresh => "fresh",
-            Self::Reduced => "reduced",
         }
     }
 }
@@ -436,7 +419,10 @@ impl Session {
             self.replay = Replay::default();
         }
         self.plan = plan;
-        let until = now + self.budget.pause(endpoint, now);
+        let has_held = |ready: &Ready| now.saturating_duration_since(ready.since) >= STEADY_MIN;
+        let was_steady = matches!(&self.state, State::Ready(ready) if has_held(ready));
+        let pause = if was_steady { Duration::ZERO } else { self.budget.pause(endpoint, now) };
+        let until = now + pause;
         self.state = State::Pausing { until, held_until };
         if held_until.is_none() && now >= until {
             self.dial(now);

@@ -165,11 +165,11 @@ async fn a_whole_call_comes_out_as_it_went_in() {
             ],
             "events": [
                 {"sequence": 2, "at": "2026-11-21T09:00:00.510Z", "kind": "live_ready",
-                 "detail": {"link": 0, "setup_ms": 210, "session_id": null}},
+                 "detail": {"link": 0, "plan": "fresh", "setup_ms": 210, "gap_ms": null, "session_id": null}},
                 {"sequence": 5, "at": "2026-11-21T09:01:01.400Z", "kind": "audio_totals",
                  "detail": {"uplink_received_ms": 61_000, "uplink_sent_ms": 0, "uplink_dropped_ms": 0,
                             "downlink_received_ms": 0, "downlink_played_ms": 0, "downlink_cleared_ms": 0,
-                            "downlink_dropped_ms": 0}},
+                            "downlink_dropped_ms": 0, "cover_ms": 0, "dead_air_max_ms": 0}},
             ],
             "annotations": [], "calls_with_sid": 1,
         })
@@ -254,7 +254,7 @@ async fn hostile_text_survives_everywhere(#[case] text: &str) {
     assert_eq!(call.circumstances.stream_sid.as_deref(), Some(text));
     assert_eq!(call.turns[0].text, text);
     assert_eq!(call.events[0].detail["cause"]["message"], text);
-    assert_eq!(call.circumstances.ending_detail.unwrap()["cause"]["message"], text);
+    assert_eq!(call.circumstances.ending_detail.unwrap()["cause"]["cause"]["message"], text);
     assert_eq!(call.annotations[0].detail, json!({ text: text }));
 }
 

@@ -130,6 +130,14 @@ fn a_loss_before_any_completed_turn_is_retried_after_a_pause() {
 }
 
 #[test]
+fn a_session_that_held_for_a_while_is_dialled_again_at_once() {
+    let mut world = World::ready();
+    world.pass(1000);
+    world.close(1006, "");
+    assert_eq!(world.changes(), ["lost 1 closed: resume, next resume(h1)", "dial 2 at 0: resume(h1) #2"]);
+}
+
+#[test]
 fn events_of_an_older_connection_change_nothing() {
     let mut world = World::ready();
     world.session.complete_turn();

@@ -14,10 +14,6 @@ use crate::id::JobId;
 const fn case_ms(moment: Moment) -> u64 {
     match moment {
         Moment::ComingBack => 46_000,
-        Moment::FallbackListening
-        | Moment::Transcribing
-        | Moment::FallbackThinking
-        | Moment::FallbackSpeaking => 34_000,
         Moment::Start
         | Moment::Greeting
         | Moment::CallerSpeaking
@@ -26,7 +22,11 @@ const fn case_ms(moment: Moment) -> u64 {
         | Moment::BargeIn
         | Moment::ToolCall
         | Moment::Reconnecting
-        | Moment::Ending => 24_000,
+        | Moment::FallbackListening
+        | Moment::Transcribing
+        | Moment::FallbackThinking
+        | Moment::FallbackSpeaking => 36_000,
+        Moment::Ending => 24_000,
     }
 }
 
