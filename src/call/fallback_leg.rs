@@ -131,6 +131,7 @@ impl Call {
             fallback::Output::ReplyBegins { waited_since } => {
                 if let Some(standin) = self.responder.standin() {
                     standin.answers = Some(waited_since);
+                    standin.lead.begin();
                 }
                 self.settle(now);
             }
@@ -138,8 +139,9 @@ impl Call {
                 self.transcript.agent_said(&format!("{text} "), self.downlink.position());
             }
             fallback::Output::Audio(samples) => {
-                let answers = self.responder.standin().and_then(|standin| standin.answers);
-                self.play(&samples, answers, now);
+                let Some(standin) = self.responder.standin() else { return };
+                let (answers, samples) = (standin.answers, standin.lead.skip(&samples));
+                self.play(samples, answers, now);
             }
             fallback::Output::SentenceEnd => {}
             fallback::Output::ReplyEnd => {

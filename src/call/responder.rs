@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::phase::Timer;
+use crate::audio::Rate;
 use crate::fallback;
 use crate::id::{JobId, LinkId};
 use crate::job;
@@ -48,6 +49,7 @@ pub(super) struct Standin {
     pub(super) asked: Vec<(job::Kind, Instant)>,
     /// Since when the caller waited for the reply that is being spoken.
     pub(super) answers: Option<Instant>,
+    pub(super) lead: Lead,
     /// How long the next attempt to have a live session waits.
     wait: Duration,
 }
@@ -94,6 +96,7 @@ impl Responder {
             comeback: Comeback::At((now + wait).max(free_at), budget),
             asked: Vec::new(),
             answers: None,
+            lead: Lead::default(),
             wait,
         }));
     }
@@ -198,10 +201,60 @@ impl Responder {
     }
 }
 
+/// The silence with which synthesisers begin a reply: the caller has waited long enough.
+#[derive(Debug, Default)]
+pub(super) struct Lead {
+    /// Samples of it that may still be left out.
+    left: usize,
+}
+
+impl Lead {
+    /// More is a pause that is meant.
+    const MAX: usize = Rate::MODEL_OUT.0 as usize / 2;
+
+    /// What is louder is speech, about −50 dBFS; what comes this much before belongs to it.
+    const LEVEL: u16 = 104;
+    const KEPT: usize = Rate::MODEL_OUT.frame_len();
+
+    /// A reply begins.
+    pub(super) fn begin(&mut self) {
+        self.left = Self::MAX;
+    }
+
+    /// The samples without what is left out at the beginning of a reply.
+    pub(super) fn skip<'a>(&mut self, samples: &'a [i16]) -> &'a [i16] {
+        let speech = samples.iter().position(|sample| sample.unsigned_abs() > Self::LEVEL);
+        let silent = speech.map_or(samples.len(), |speech| speech.saturating_sub(Self::KEPT));
+        let skipped = silent.min(self.left);
+        self.left = if speech.is_some() { 0 } else { self.left - skipped };
+        &samples[skipped..]
+    }
+}
+
 impl Standin {
     /// A job tells something for the first time: since when it was asked.
     pub(super) fn first_word(&mut self, kind: job::Kind) -> Option<Instant> {
         let index = self.asked.iter().position(|(asked, _)| *asked == kind)?;
         Some(self.asked.remove(index).1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_begins_with_its_first_sound_and_keeps_its_pauses() {
+        let mut lead = Lead::default();
+        let quiet = vec![5; 4800];
+        let mut speech = quiet.clone();
+        speech.extend([2000; 480]);
+        assert_eq!(lead.skip(&quiet).len(), 4800, "no reply begins");
+        lead.begin();
+        assert_eq!(lead.skip(&quiet), [] as [i16; 0]);
+        assert_eq!(lead.skip(&speech).len(), 960, "20 ms before the first sound belong to it");
+        assert_eq!(lead.skip(&quiet).len(), 4800);
+        lead.begin();
+        assert_eq!(lead.skip(&[5; 24_000]).len(), 12_000, "half a second at most");
     }
 }

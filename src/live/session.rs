@@ -20,9 +20,9 @@ const POISON_MAX: Duration = Duration::from_secs(10);
 /// Resumes that may fail in a row before the handle is given up for it.
 const FAILED_RESUMES_MAX: u32 = 2;
 
-/// A session that was set up for this long and is lost is dialled again at once: it is an accident, not a failed
-/// attempt. The budget counts it all the same.
-const STEADY_MIN: Duration = Duration::from_secs(1);
+/// A session that was set up for this long and is lost is dialled again at once: it had an accident, where one that
+/// dies with its `setupComplete` cannot work. The budget counts both.
+const STEADY_MIN: Duration = Duration::from_millis(250);
 
 /// When a closed connection counts as released though nobody said so: the closing handshake is bounded by one
 /// second.

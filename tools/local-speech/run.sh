@@ -21,7 +21,7 @@ mkdir -p "$target"
 exec 9> "$target/lock"
 flock 9
 if [ ! -e "$venv/complete" ]; then
-	echo "Installing the speech server's packages into $venv (about 190 MB from PyPI)" >&2
+	echo "Installing the speech server's packages into $venv (about 190 MB)" >&2
 	rm -rf "$venv"
 	python3 -m venv "$venv"
 	"$venv/bin/pip" install --quiet --disable-pip-version-check --no-compile --only-binary :all: \

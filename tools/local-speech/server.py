@@ -112,7 +112,7 @@ class Recogniser:
         found = hashlib.sha256((folder / "model.bin").read_bytes()).hexdigest()
         if found != WEIGHTS_SHA256[name]:
             sys.exit(f"{folder / 'model.bin'} is not the file it should be: its SHA-256 is {found}")
-        self.model = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1)
+        self.model = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=min(2, os.cpu_count() or 1))
         self.queue = Queue()
 
     def decode(self, file):
