@@ -389,9 +389,7 @@ impl Call {
         self.outbox.record(Record::Ended(ending.clone()), now);
         self.phase = Phase::Ended(ending);
     }
-}
 
-impl Call {
     /// Nobody answers any more: what runs is cancelled, what is connected is closed.
     fn hush(&mut self, now: Instant) {
         self.close_standin(now);

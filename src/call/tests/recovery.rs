@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::carrier::FollowUp;
-use crate::fallback;
 use crate::id::JobId;
 use crate::job;
+use crate::live::Setup;
 
 fn services(endpoints: usize, has_fallback: bool) -> Services {
     Services {
@@ -111,8 +111,6 @@ impl World {
         self.events().into_iter().filter_map(rung).collect()
     }
 }
-
-use crate::live::Setup;
 
 #[test]
 fn a_session_lost_between_turns_is_resumed_without_a_word() {
@@ -448,5 +446,4 @@ fn a_call_that_ends_in_the_fallback_leaves_nothing_running() {
     world.carrier(carrier::Event::Stop);
     let cancelled = world.outputs.iter().any(|(_, output)| *output == Output::Cancel(llm));
     assert!(cancelled);
-    assert_eq!(fallback::Config::default().endpointing, Duration::from_millis(800));
 }

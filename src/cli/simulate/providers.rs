@@ -12,7 +12,7 @@ use crate::sim::providers::{Config, Pace, Schedule, Script, Server};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The port of this machine to listen on; 0: any that is free.
-    #[arg(long, default_value_t = 8090)]
+    #[arg(long, default_value_t = 8091)]
     port: u16,
     /// What goes wrong: WHO=FAULT[@FROM][xCOUNT], such as `llm=hang` or `openai=refuse:429@2x3` (from the second
     /// request on, three times). WHO: all, llm, stt, tts, catalogue, openai, gemini, google, anthropic, ollama, or a
