@@ -355,7 +355,7 @@ fn a_provider_that_never_ends_is_cancelled() {
         scene.stood_in(1).await;
         phone.ask().await;
         timeout(PATIENCE, phone.hear()).await.expect("an answer");
-        phone.say(6000, 500).await;
+        phone.speak().await;
         asked(&mut watch, 1, &Seen::Abandoned).await;
         phone.ask().await;
         let begins = Seen::Faulted("endless:tokens".parse().unwrap());

@@ -6,7 +6,7 @@ pub(crate) mod phone;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use patchcord::audio::g711;
+use patchcord::audio::{g711, wav};
 use patchcord::bridge::{Bridge, Offer};
 use patchcord::call::agent::Agent;
 use patchcord::live::session;
@@ -163,14 +163,19 @@ pub(crate) fn fallback(models: &[&providers::Server]) -> Providers {
         .unwrap()
 }
 
+/// Half a second of a person's voice, in mu-law: "the weather l–".
+pub(crate) fn speech() -> &'static [u8] {
+    let clip = include_bytes!("../../fixtures/audio/human-whats-the-weather-like.wav");
+    &wav::read_mulaw(clip).unwrap()[5600..9600]
+}
+
 /// A caller who speaks for half a second after each of these pauses, and then listens.
 pub(crate) fn caller(pauses_ms: &[usize], listens_ms: usize) -> Fixture {
     let quiet = |ms: usize| vec![g711::MULAW_SILENCE; ms * 8];
-    let speech = || (0..4000).map(|n| g711::encode(if n % 16 < 8 { 6000 } else { -6000 }));
     let mut audio = Vec::new();
     for ms in pauses_ms {
         audio.extend(quiet(*ms));
-        audio.extend(speech());
+        audio.extend_from_slice(speech());
     }
     audio.extend(quiet(listens_ms));
     Fixture::from_mulaw(&audio)

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::{AUTH_TOKEN, Front};
+use super::{AUTH_TOKEN, Front, speech};
 
 /// One call with its media stream. Dropping it is a carrier that vanishes.
 pub(crate) struct Phone {
@@ -40,17 +40,18 @@ impl Phone {
         phone
     }
 
-    /// So many milliseconds in one message, as loud as that.
-    pub(crate) async fn say(&mut self, level: i16, ms: usize) {
-        let audio: Vec<u8> =
-            (0..ms * 8).map(|n| g711::encode(if n % 16 < 8 { level } else { -level })).collect();
-        self.send_media(&audio).await;
+    /// Half a second of speech, faster than anybody speaks.
+    pub(crate) async fn speak(&mut self) {
+        for audio in speech().chunks(800) {
+            self.send_media(audio).await;
+        }
     }
 
-    /// Half a second of speech and more than a second of silence, faster than anybody speaks.
+    /// Speech and more than a second of silence.
     pub(crate) async fn ask(&mut self) {
-        for n in 0..17 {
-            self.say(if n < 5 { 6000 } else { 0 }, 100).await;
+        self.speak().await;
+        for _ in 0..12 {
+            self.send_media(&[g711::MULAW_SILENCE; 800]).await;
         }
     }
 
