@@ -11,8 +11,8 @@ use patchcord::sim::providers;
 use patchcord::store::query::CallDetail;
 use rstest::rstest;
 use world::{
-    ANSWER, NOWHERE, QUESTION, World, agent, caller, endpoint, event, events, fallback, helper, model, offer,
-    quick, said,
+    ANSWER, NOWHERE, QUESTION, World, agent, endpoint, event, events, fallback, helper, model, offer, quick,
+    said, talker,
 };
 
 /// The question was understood, and its answer was heard to the end.
@@ -29,7 +29,7 @@ fn assert_answered(report: &Report, detail: &CallDetail) {
 async fn place(behaviour: Behaviour) -> (Report, CallDetail) {
     let (model, helper) = (model(behaviour, Scenario::default()).await, helper(&[]).await);
     let world = World::start(agent(), offer(&[endpoint(&model)], fallback(&[&helper]))).await;
-    world.place(caller(&[1000], 3500)).await
+    world.place(talker(&[1000], 3500)).await
 }
 
 #[rstest]
@@ -53,7 +53,7 @@ async fn a_live_service_that_refuses_the_upgrade_is_stood_in_for(
 async fn a_live_service_that_is_not_there_is_stood_in_for() {
     let helper = helper(&[]).await;
     let world = World::start(agent(), offer(&[NOWHERE.to_owned()], fallback(&[&helper]))).await;
-    let (report, detail) = world.place(caller(&[1000], 3500)).await;
+    let (report, detail) = world.place(talker(&[1000], 3500)).await;
     assert_answered(&report, &detail);
     assert!(event(&detail, "rung").contains("unreachable"));
 }
@@ -73,7 +73,7 @@ async fn a_live_service_that_never_answers_the_setup_is_stood_in_for() {
 async fn the_second_language_model_answers_when_the_first_does_not(#[case] fault: &str, #[case] cause: &str) {
     let (bad, good) = (helper(&[fault]).await, helper(&[]).await);
     let world = World::start(agent(), offer(&[NOWHERE.to_owned()], fallback(&[&bad, &good]))).await;
-    let (report, detail) = world.place(caller(&[1000], 3500)).await;
+    let (report, detail) = world.place(talker(&[1000], 3500)).await;
     assert_answered(&report, &detail);
     let skipped = event(&detail, "provider_skipped");
     assert!(skipped.contains("model 0") && skipped.contains(cause), "{skipped}");
@@ -91,7 +91,7 @@ async fn a_caller_whom_nobody_can_answer_is_handed_on(#[case] last: FollowUp, #[
     let helper = helper(&["llm=refuse:500"]).await;
     let agent = Agent { last_resort: last.clone(), ..agent() };
     let world = World::start(agent, offer(&[NOWHERE.to_owned()], fallback(&[&helper]))).await;
-    let (report, detail) = world.place(caller(&[1000], 12_000)).await;
+    let (report, detail) = world.place(talker(&[1000], 12_000)).await;
     assert_eq!(detail.call.ending.as_deref(), Some("all_failed"));
     let words = said(&detail).last().copied().unwrap();
     assert!(words.0 == "agent" && words.1.starts_with("I'm sorry"), "{words:?}");

@@ -61,7 +61,7 @@ impl Call {
                 self.outbox.event(event, now);
                 self.outbox.push(Output::Dial { link, endpoint });
             }
-            Change::Opened { link, endpoint, plan } => self.handle_opened(link, endpoint, &plan, now),
+            Change::Opened { link, endpoint, plan } => self.handle_opened(link, endpoint, &plan),
             Change::Ready { link, plan, setup, session_id, unconsumed } => {
                 let gap = self.responder.lost_at.map(|lost_at| millis(now - lost_at));
                 let (plan, setup_ms) = (plan.code(), millis(setup));
@@ -93,19 +93,20 @@ impl Call {
         }
     }
 
-    fn handle_opened(&mut self, link: LinkId, endpoint: usize, plan: &Plan, now: Instant) {
+    fn handle_opened(&mut self, link: LinkId, endpoint: usize, plan: &Plan) {
         let is_transparent = self.services.endpoints.get(endpoint).is_some_and(|place| place.is_transparent);
         if let Some(session) = self.responder.session().filter(|_| is_transparent) {
             session.keep_unconsumed();
         }
-        let setup = self.setup(endpoint, plan, now);
+        let setup = self.setup(endpoint, plan);
         self.outbox.live(link, Command::Setup(Box::new(setup)));
     }
 
-    fn setup(&self, endpoint: usize, plan: &Plan, now: Instant) -> Setup {
+    fn setup(&self, endpoint: usize, plan: &Plan) -> Setup {
         let agent = &self.agent;
         let place = self.services.endpoints.get(endpoint);
-        let dialogue = self.transcript.dialogue(self.downlink.heard(now));
+        // What is still to be heard of the old session will have been by the time the new one speaks.
+        let dialogue = self.transcript.dialogue(self.downlink.position());
         let (handle, history) = match plan {
             Plan::Resume(handle) => (Some(handle.clone()), Dialogue::default()),
             Plan::Fresh => (None, dialogue),
@@ -138,7 +139,7 @@ impl Call {
     /// The session is set up and the model has the word: it is told what it must know, and then hears the caller.
     pub(super) fn begin_session(&mut self, unconsumed: Vec<Command>, now: Instant) {
         self.responder.lost_at = None;
-        if let Some(seed) = self.seed_of_session(now) {
+        if let Some(seed) = self.seed_of_session() {
             self.tell_live(Command::Seed(seed));
         }
         for command in unconsumed {
@@ -155,10 +156,10 @@ impl Call {
     }
 
     /// What was said so far, if the session that is ready knows nothing of it.
-    fn seed_of_session(&mut self, now: Instant) -> Option<Box<Dialogue>> {
+    fn seed_of_session(&self) -> Option<Box<Dialogue>> {
         let Role::Live(session) = &self.responder.role else { return None };
         let (endpoint, plan) = (session.endpoint(), session.plan().clone());
-        let setup = self.setup(endpoint, &plan, now);
+        let setup = self.setup(endpoint, &plan);
         setup.history.clone().filter(|_| setup.wants_seed())
     }
 

@@ -169,13 +169,24 @@ pub(crate) fn speech() -> &'static [u8] {
     &wav::read_mulaw(clip).unwrap()[5600..9600]
 }
 
-/// A caller who speaks for half a second after each of these pauses, and then listens.
+/// A caller who hums for half a second after each of these pauses, as loud throughout, and then listens: a live model
+/// goes by loudness, and what it received can be measured.
 pub(crate) fn caller(pauses_ms: &[usize], listens_ms: usize) -> Fixture {
+    let hum: Vec<u8> = (0..4000).map(|n| g711::encode(if n % 16 < 8 { 6000 } else { -6000 })).collect();
+    fixture(&hum, pauses_ms, listens_ms)
+}
+
+/// The same by a person's voice: the fallback knows speech.
+pub(crate) fn talker(pauses_ms: &[usize], listens_ms: usize) -> Fixture {
+    fixture(speech(), pauses_ms, listens_ms)
+}
+
+fn fixture(sound: &[u8], pauses_ms: &[usize], listens_ms: usize) -> Fixture {
     let quiet = |ms: usize| vec![g711::MULAW_SILENCE; ms * 8];
     let mut audio = Vec::new();
     for ms in pauses_ms {
         audio.extend(quiet(*ms));
-        audio.extend_from_slice(speech());
+        audio.extend_from_slice(sound);
     }
     audio.extend(quiet(listens_ms));
     Fixture::from_mulaw(&audio)
