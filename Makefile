@@ -8,7 +8,8 @@ LOCAL_SPEECH_PORT := 8090
 # For example: --model base --voice joe
 LOCAL_SPEECH_ARGS :=
 
-.PHONY: demo faults test interop local-speech deps deps-interop deps-python deps-local-speech
+.PHONY: demo faults bench-log test api-fuzz chaos interop local-speech
+.PHONY: deps deps-interop deps-python deps-local-speech deps-postgres deps-opus-tools
 
 # The speech engines run as long as the demo does, on a free port.
 demo: deps deps-local-speech ## plays recorded calls through the server and simulated peers
@@ -19,10 +20,23 @@ faults: deps deps-local-speech ## measures what callers hear when something brea
 	$(CARGO) build --locked
 	$(CARGO) run --locked --quiet -- demo --faults --speech-server tools/local-speech/run.sh
 
-test: deps deps-local-speech ## format, lints, all tests
+test: deps deps-local-speech deps-postgres deps-opus-tools deps-python ## format, lints, all tests
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
+	$(CARGO) build --locked
+	tests/api_fuzz/run.sh
+
+api-fuzz: deps deps-python ## a fuzzing client against the HTTP API, by its own document
+	$(CARGO) build --locked
+	tests/api_fuzz/run.sh
+
+chaos: deps deps-postgres ## kills Postgres and the server under 200 calls; fails where a row is lost or frames are late
+	CHAOS=full $(CARGO) test --locked --test chaos -- --nocapture
+
+# For example: BENCH_LOG='questions --calls 100000'. In full it needs ten gigabytes on the disk of /tmp for a while.
+bench-log: deps deps-postgres ## how fast the call log takes records, ships them and answers questions
+	$(CARGO) bench --locked --bench log -- $(BENCH_LOG)
 
 interop: deps deps-interop ## the official Python clients talk with the simulated services
 	$(CARGO) build --locked
@@ -31,13 +45,17 @@ interop: deps deps-interop ## the official Python clients talk with the simulate
 local-speech: deps-local-speech ## speech to text and back on this machine, without a key: see tools/local-speech
 	tools/local-speech/run.sh --port $(LOCAL_SPEECH_PORT) $(LOCAL_SPEECH_ARGS)
 
-# The bundled SQLite and the cryptography are built from C.
+# The bundled SQLite and the cryptography are built from C; libopus is the system's.
 deps:
 	@command -v $(CARGO) > /dev/null || { echo "Rust is missing: install it with rustup, https://rustup.rs"; exit 1; }
 	@command -v cc > /dev/null || { \
 		echo "Installing a C compiler by apt: build-essential"; \
 		$(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends build-essential; }
+	@pkg-config --exists opus 2> /dev/null || { \
+		echo "Installing libopus by apt: libopus-dev pkg-config"; \
+		$(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends libopus-dev pkg-config; }
 
+# opusinfo judges recordings.
 deps-interop: deps-python
 
 deps-python:
@@ -47,3 +65,18 @@ deps-python:
 
 deps-local-speech: deps-python
 	tools/local-speech/run.sh --install-only
+
+# The tests run servers of their own: installed is what they run, and the package is told to start none.
+CREATE_CLUSTER := /etc/postgresql-common/createcluster.d/patchcord.conf
+deps-postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || command -v initdb > /dev/null || \
+		[ -x "$$(pg_config --bindir 2> /dev/null)/initdb" ] || { \
+		echo "Installing the PostgreSQL server by apt, without a cluster: postgresql"; \
+		$(SUDO) mkdir -p $(dir $(CREATE_CLUSTER)) && trap '$(SUDO) rm -f $(CREATE_CLUSTER)' EXIT && \
+		echo "create_main_cluster = false" | $(SUDO) tee $(CREATE_CLUSTER) > /dev/null && \
+		$(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends postgresql; }
+
+deps-opus-tools:
+	@command -v opusinfo > /dev/null || { \
+		echo "Installing the tools of Opus by apt: opus-tools"; \
+		$(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends opus-tools; }

@@ -36,7 +36,7 @@ impl fmt::Debug for CallId {
 }
 
 /// One connection to the live model. A reconnect gets the next number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct LinkId(pub u32);
 
 impl LinkId {
@@ -54,7 +54,7 @@ impl fmt::Display for LinkId {
 }
 
 /// One piece of work for a provider. Unique within a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct JobId(pub u32);
 
 impl JobId {

@@ -78,22 +78,45 @@ pub struct Sentence {
 }
 
 /// What became of a job. After [`Event::Done`] or [`Event::Failed`] nothing more comes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// This provider is not used: it failed, or is known to. The next one of its list is tried.
-    Skipped { provider: Arc<str>, failure: Failure },
+    Skipped {
+        #[serde(with = "shared_text")]
+        provider: Arc<str>,
+        failure: Failure,
+    },
     /// The first result came, and from this provider.
-    Started { provider: Arc<str> },
+    Started {
+        #[serde(with = "shared_text")]
+        provider: Arc<str>,
+    },
     /// The whole transcript, once; or a fragment of the reply, with its own spaces.
     Text(String),
     /// Speech, mono PCM at [`Rate::MODEL_OUT`](crate::audio::Rate::MODEL_OUT), 24 kHz; any number of samples.
-    Audio(Vec<i16>),
+    Audio(#[serde(with = "crate::audio::pcm")] Vec<i16>),
     /// Tokens that were billed.
     Usage { prompt_tokens: u64, response_tokens: u64 },
     /// All of it came. Silence that was transcribed has no text.
     Done,
     /// No provider could do it, or the one that had begun could not end it.
     Failed(Failure),
+}
+
+/// Text that has several owners, as any other text.
+mod shared_text {
+    use std::sync::Arc;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(deserializer).map(Arc::from)
+    }
 }
 
 /// Why a provider did not do its work.

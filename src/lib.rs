@@ -36,6 +36,7 @@
 //!                  → Uplink: resample 8→16 kHz → Output::Live → wire::encode → Link → kernel
 //! model → caller   kernel → Link::next → wire::Decoder → Call::handle_live → Downlink: resample 24→8 kHz
 //!                  ⋯ waits in Playout until about 200 ms before its time ⋯ → Output::Carrier → twilio → Link → kernel
+//! both, recorded   Call → Tape (one time line) → Output::Tape → store::recordings (a thread of its own) → Ogg Opus
 //! ```
 
 pub mod audio;

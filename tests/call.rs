@@ -9,7 +9,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use patchcord::audio::resample::Resampler;
 use patchcord::audio::{Rate, g711};
 use patchcord::bridge::{Bridge, Offer};
-use patchcord::call::agent::Agent;
+use patchcord::call::agent::{Agent, Greeting};
 use patchcord::carrier::signature::{Algorithm, sign};
 use patchcord::net::dial;
 use patchcord::provider::gemini::{Config as LiveConfig, Dialer};
@@ -75,8 +75,12 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let config = server::Config { public_url: Some(url.clone()), ..server::Config::default() };
-        let agent =
-            Agent { name: "test".into(), business_id: "acme".into(), greeting: None, ..Agent::default() };
+        let agent = Agent {
+            name: "test".into(),
+            business_id: "acme".into(),
+            greeting: Greeting::None,
+            ..Agent::default()
+        };
         let tokens = vec![Secret::new(AUTH_TOKEN)];
         let state = State::new(&config, tokens, vec![Arc::new(agent)], Arc::clone(&bridge)).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -308,7 +312,7 @@ fn assert_complete(detail: &CallDetail, ending: &str) {
     let call = &detail.call;
     assert_eq!(call.ending.as_deref(), Some(ending));
     assert!(call.ended_at.is_some());
-    assert_eq!((call.agent.as_str(), detail.circumstances.business_id.as_str()), ("test", "acme"));
+    assert_eq!((call.agent.as_str(), call.summary.business_id.as_str()), ("test", "acme"));
     assert_ne!(call.call_sid, "unknown");
     assert!(call.from.starts_with('+') && call.to.starts_with('+'));
     let sequences: Vec<_> = detail.events.iter().map(|event| event.sequence).collect();

@@ -6,7 +6,7 @@ mod world;
 
 use std::time::Duration;
 
-use patchcord::call::agent::Agent;
+use patchcord::call::agent::{Agent, Greeting};
 use patchcord::provider::Providers;
 use patchcord::sim::carrier::Report;
 use patchcord::sim::gemini::{
@@ -120,7 +120,7 @@ fn all(mut sightings: Receiver<Sighting>) -> Vec<Sighting> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_is_closed_between_two_turns_goes_on_without_a_second_greeting() {
-    let agent = Agent { greeting: Some("Greet the caller.".into()), ..agent() };
+    let agent = Agent { greeting: Greeting::Instruction("Greet the caller.".into()), ..agent() };
     let close = Fault::of_first(1, Moment::AfterTurn(2), Defect::Close(Close::INTERNAL));
     let story = Story::of(agent, listening(vec![close]), &[1500, 2500], 2200).await;
 

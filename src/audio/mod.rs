@@ -66,8 +66,11 @@ impl std::fmt::Debug for Frame {
 
 pub mod comfort;
 pub mod g711;
+pub mod opus;
+pub mod pcm;
 pub mod playout;
 pub mod resample;
 pub mod silero;
+pub mod tape;
 pub mod vad;
 pub mod wav;

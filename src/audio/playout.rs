@@ -136,6 +136,22 @@ impl Playout {
         (end + self.marks.late()).checked_sub(self.duration(behind))
     }
 
+    /// When the far side will have played everything that was sent.
+    pub const fn plays_until(&self) -> Option<Instant> {
+        self.buffer_end
+    }
+
+    /// Position up to which everything was sent.
+    pub const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// How long the echo of something played takes at present: the way there and back.
+    pub fn echo_delay(&self) -> Duration {
+        let micros = self.marks.recent.iter().min().copied().unwrap_or(0);
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    }
+
     /// Throws away everything that was not heard. The far buffer must be cleared by the caller of this.
     pub fn clear(&mut self, now: Instant) -> Cleared {
         let heard = self.heard(now);

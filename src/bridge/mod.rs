@@ -1,5 +1,6 @@
 //! One task per call: owns both sockets, carries events into the machine and outputs out.
 
+mod capture;
 mod flood;
 mod follow_ups;
 mod jobs;
@@ -10,15 +11,17 @@ mod upstream;
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::{Sink, Stream};
 
+use self::capture::Machine;
 use self::follow_ups::FollowUps;
 use self::registry::Registry;
+use crate::call::Admission;
 use crate::call::record::{Annotation, Entry};
 use crate::call::services::{self, Services};
-use crate::call::{Admission, Call};
+use crate::call::{Call, Control};
 use crate::carrier::FollowUp;
 use crate::fallback::Hearing;
 use crate::live::session;
@@ -26,7 +29,11 @@ use crate::net::circuit::Circuit;
 use crate::net::link::{Link, Message};
 use crate::provider::Providers;
 use crate::provider::gemini::Dialer;
-use crate::store;
+use crate::store::recordings::{Recorder, Track};
+use crate::store::{self, captures};
+
+/// A commit takes milliseconds; a carrier waits seconds for its answer.
+const SETTLE_DEADLINE: Duration = Duration::from_millis(250);
 
 /// What the process can offer its calls.
 #[derive(Debug)]
@@ -49,7 +56,9 @@ pub struct Bridge {
     store: store::Handle,
     offer: Offer,
     registry: Arc<Registry>,
+    recorder: Option<Arc<Recorder>>,
     follow_ups: FollowUps,
+    captures: Option<captures::Handle>,
 }
 
 impl Offer {
@@ -80,7 +89,30 @@ impl Offer {
 
 impl Bridge {
     pub fn new(store: store::Handle, offer: Offer) -> Self {
-        Self { store, offer, registry: Registry::new(), follow_ups: FollowUps::default() }
+        let (registry, follow_ups) = (Registry::new(), FollowUps::default());
+        Self { store, offer, registry, recorder: None, follow_ups, captures: None }
+    }
+
+    /// Where the inputs of calls are kept whose agents say so; nowhere if this is not said.
+    #[must_use]
+    pub fn with_captures(self, captures: captures::Handle) -> Self {
+        Self { captures: Some(captures), ..self }
+    }
+
+    /// With somebody who keeps the recordings of calls; without, those that are to be recorded are not.
+    #[must_use]
+    pub fn recording(self, recorder: Arc<Recorder>) -> Self {
+        Self { recorder: Some(recorder), ..self }
+    }
+
+    /// From now on nothing that is said in a call is kept; it is named by the carrier's SID or its call id. `false`
+    /// if it does not run here.
+    pub fn pause_recording(&self, id: &str) -> bool {
+        self.registry.tell(id, Control::PauseRecording)
+    }
+
+    pub fn resume_recording(&self, id: &str) -> bool {
+        self.registry.tell(id, Control::ResumeRecording)
     }
 
     /// What becomes of a caller whose stream is over.
@@ -99,9 +131,14 @@ impl Bridge {
         self.store.annotate(annotation);
     }
 
-    /// Whether new calls may be admitted: false while the process drains.
+    /// Waits until what was recorded is on the disk, a moment at most: a disk that hangs costs no call.
+    pub async fn settled(&self) {
+        self.store.settled(SETTLE_DEADLINE).await;
+    }
+
+    /// Whether new calls may be admitted: false while the process drains, or its disk has no room for their log.
     pub fn is_accepting(&self) -> bool {
-        !self.registry.is_draining()
+        !self.registry.is_draining() && self.store.has_room()
     }
 
     /// Streams that run now.
@@ -114,6 +151,13 @@ impl Bridge {
         self.registry.drain(deadline).await
     }
 
+    /// The file of a call that is to be recorded.
+    fn track(&self, call: &Call) -> Track {
+        let retention_days = call.recording().and_then(|recording| recording.retention_days);
+        let begin = |recorder: &Arc<Recorder>| recorder.begin(call.id(), retention_days);
+        self.recorder.as_ref().map_or_else(Track::refused, begin)
+    }
+
     /// Carries one call from the upgrade to its end. Never fails: how it ended is in the log.
     pub async fn run<S, M, E>(&self, admission: Admission, socket: S)
     where
@@ -123,9 +167,10 @@ impl Bridge {
     {
         let call_sid = admission.context.call_sid.clone();
         let services = Arc::clone(&self.offer.services);
-        let call = Call::answer(admission, services, tokio::time::Instant::now().into_std());
-        let registration = self.registry.enter(call_sid, call.id());
-        task::run(self, call, Link::new(socket), registration).await;
+        let captures = self.captures.as_ref();
+        let machine = Machine::answer(admission, services, captures, tokio::time::Instant::now().into_std());
+        let registration = self.registry.enter(call_sid, machine.call().id());
+        task::run(self, machine, Link::new(socket), registration).await;
     }
 }
 

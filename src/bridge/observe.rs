@@ -40,6 +40,9 @@ pub(super) fn observe(entry: &Entry) {
         Record::Event(Event::Fault { peer, fault, count }) => {
             warn!(%call, ?peer, fault, count, "input that could not be used");
         }
+        Record::Event(Event::RecordingFailed { reason }) => {
+            warn!(%call, "the call is not recorded any more: {reason}");
+        }
         Record::Event(event) => debug!(%call, event = event.kind(), "call event"),
         Record::Ended(ending) => info!(%call, ending = ending.code(), "call ended: {ending}"),
     }

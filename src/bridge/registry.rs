@@ -12,8 +12,8 @@ use tokio::time::timeout;
 use crate::call::Control;
 use crate::id::CallId;
 
-/// Controls that may wait for one call: it is told to drain once and superseded once.
-const CONTROLS_MAX: usize = 4;
+/// Controls that may wait for one call: it is told to drain once and superseded once; people do the rest.
+const CONTROLS_MAX: usize = 8;
 
 /// Time for the sockets and the records of a call after its deadline.
 const GRACE: Duration = Duration::from_secs(3);
@@ -56,6 +56,13 @@ impl Registry {
         }
         self.active.send_modify(|active| *active += 1);
         Registration { registry: Arc::clone(self), call_sid, call, controls }
+    }
+
+    /// Tells something to the call with this SID of the carrier or this call id; `false` if it does not run.
+    pub(super) fn tell(&self, id: &str, control: Control) -> bool {
+        let calls = self.lock();
+        let by_id = || calls.values().find(|(call, _)| call.to_string().eq_ignore_ascii_case(id));
+        calls.get(id).or_else(by_id).is_some_and(|(_, call)| call.try_send(control).is_ok())
     }
 
     pub(super) fn active(&self) -> usize {
@@ -114,6 +121,21 @@ mod tests {
         assert!(registry.lock().contains_key("CA1"), "the older one leaves the newer one's place alone");
         drop(newer);
         assert_eq!((registry.active(), registry.lock().len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_call_is_told_by_either_of_its_ids() {
+        let registry = Registry::new();
+        let mut call = registry.enter("CA1".into(), CallId::new(1));
+        let id = CallId::new(1).to_string();
+        assert!(
+            registry.tell("CA1", Control::PauseRecording) && registry.tell(&id, Control::ResumeRecording)
+        );
+        assert!(!registry.tell("CA2", Control::PauseRecording));
+        assert_eq!(call.controls.recv().await, Some(Control::PauseRecording));
+        assert_eq!(call.controls.recv().await, Some(Control::ResumeRecording));
+        drop(call);
+        assert!(!registry.tell("CA1", Control::PauseRecording));
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,17 +11,21 @@ use tokio::time::Sleep;
 use tracing::{error, trace};
 
 use super::Bridge;
+use super::capture::Machine;
 use super::flood::Flood;
 use super::jobs::Jobs;
 use super::registry::Registration;
 use super::upstream::{Arrival, Upstream};
-use crate::call::record::{Ending, Peer};
-use crate::call::{Call, Output};
-use crate::carrier::twilio::Codec;
-use crate::carrier::{self, Malformed};
+use crate::audio::tape::Block;
+use crate::call::Output;
+use crate::call::intake::Input;
+use crate::call::record::Peer;
+use crate::call::replay::Message;
+use crate::carrier;
 use crate::id::LinkId;
 use crate::live::{self, wire};
-use crate::net::link::{Closure, Incoming, Kind, Link, Message};
+use crate::net::link::{self, Closure, Incoming, Kind, Link};
+use crate::store::recordings::Track;
 
 /// Far enough away to stand for "no timer".
 const NEVER: Duration = Duration::from_secs(24 * 3600);
@@ -29,12 +33,12 @@ const NEVER: Duration = Duration::from_secs(24 * 3600);
 /// Everything one call owns. Dropping it closes and aborts everything.
 struct Task<'a, S, M> {
     bridge: &'a Bridge,
-    call: Call,
+    machine: Machine,
     carrier: Link<S, M>,
-    codec: Codec,
     upstream: Upstream,
     jobs: Jobs,
-    decoder: wire::Decoder,
+    /// Where the call is recorded, from its first sound on.
+    track: Option<Track>,
     flood: Flood,
     timer: Pin<Box<Sleep>>,
     /// How the carrier is to be told goodbye.
@@ -45,38 +49,38 @@ struct Task<'a, S, M> {
 /// Runs a call to its end. A panic ends this call alone, with a record.
 pub(super) async fn run<S, M, E>(
     bridge: &Bridge,
-    call: Call,
+    machine: Machine,
     carrier: Link<S, M>,
     mut registration: Registration,
 ) where
     S: Stream<Item = Result<M, E>> + Sink<M, Error = E> + Unpin,
-    M: Message,
+    M: link::Message,
     E: Display,
 {
-    trace!(call = %call.id(), pipeline = call.pipeline(), "call pipeline");
-    let mut task = Task::new(bridge, call, carrier, registration.call_sid().to_owned());
+    trace!(call = %machine.call().id(), pipeline = machine.call().pipeline(), "call pipeline");
+    let mut task = Task::new(bridge, machine, carrier, registration.call_sid().to_owned());
     if AssertUnwindSafe(task.drive(&mut registration)).catch_unwind().await.is_err() {
-        error!(call = %task.call.id(), "a panic ended the call: this is a defect");
+        error!(call = %task.machine.call().id(), "a panic ended the call: this is a defect");
         task.abort();
     }
+    task.machine.finish();
     task.goodbye().await;
 }
 
 impl<'a, S, M, E> Task<'a, S, M>
 where
     S: Stream<Item = Result<M, E>> + Sink<M, Error = E> + Unpin,
-    M: Message,
+    M: link::Message,
     E: Display,
 {
-    fn new(bridge: &'a Bridge, call: Call, carrier: Link<S, M>, call_sid: String) -> Self {
+    fn new(bridge: &'a Bridge, machine: Machine, carrier: Link<S, M>, call_sid: String) -> Self {
         Self {
             bridge,
-            call,
+            machine,
             carrier,
-            codec: Codec::new(),
             upstream: Upstream::Idle,
             jobs: Jobs::default(),
-            decoder: wire::Decoder::default(),
+            track: None,
             flood: Flood::new(now()),
             timer: Box::pin(tokio::time::sleep(NEVER)),
             goodbye: carrier::Close::Normal,
@@ -86,26 +90,26 @@ where
 
     async fn drive(&mut self, registration: &mut Registration) {
         loop {
-            while let Some(output) = self.call.poll_output() {
+            while let Some(output) = self.machine.poll_output() {
                 self.execute(output);
             }
-            if self.call.ending().is_some() {
+            if self.machine.call().ending().is_some() {
                 return;
             }
             self.set_timer();
             tokio::select! {
                 () = &mut self.timer => self.handle_timeout(),
                 incoming = self.carrier.next(true) => self.handle_carrier(incoming),
-                (link, arrival) = self.upstream.next(self.call.wants_live()) => self.handle_live(link, arrival),
-                (job, event) = self.jobs.next() => self.call.handle_job(job, event, now()),
-                Some(control) = registration.controls.recv() => self.call.handle_control(control, now()),
+                (link, arrival) = self.upstream.next(self.machine.call().wants_live()) => self.handle_live(link, arrival),
+                (job, event) = self.jobs.next() => self.take(Input::Job { job, event }),
+                Some(control) = registration.controls.recv() => self.machine.handle_control(control, now()),
             }
         }
     }
 
     /// The timer is kept and only moved when the machine's next deadline changed.
     fn set_timer(&mut self) {
-        let deadline = self.call.poll_timeout().map(|(at, _)| tokio::time::Instant::from_std(at));
+        let deadline = self.machine.call().poll_timeout().map(|(at, _)| tokio::time::Instant::from_std(at));
         if let Some(deadline) = deadline
             && deadline != self.timer.deadline()
         {
@@ -116,43 +120,39 @@ where
     }
 
     fn handle_timeout(&mut self) {
-        if let Some((_, timer)) = self.call.poll_timeout() {
-            trace!(call = %self.call.id(), ?timer, "timer fires");
+        let call = self.machine.call();
+        if let Some((_, timer)) = call.poll_timeout() {
+            trace!(call = %call.id(), ?timer, "timer fires");
         }
-        self.call.handle_timeout(now());
+        self.machine.handle_timeout(now());
+    }
+
+    fn take(&mut self, input: Input<'_>) {
+        self.machine.handle(input, now());
     }
 
     fn handle_carrier(&mut self, incoming: Incoming) {
         let now = now();
-        let event = match &incoming {
-            Incoming::Text(_) | Incoming::Binary(_) if !self.flood.admit(now) => {
-                carrier::Event::Malformed(Malformed::Flood)
-            }
-            Incoming::Text(text) => self.codec.decode(text).unwrap_or_else(carrier::Event::Malformed),
-            Incoming::Binary(_) => carrier::Event::Malformed(Malformed::Binary),
-            Incoming::Stalled => carrier::Event::Stalled,
-            Incoming::Closed(Closure::Frame { code, .. }) => carrier::Event::Closed(*code),
-            Incoming::Closed(Closure::Broken(_)) => carrier::Event::Closed(None),
+        let input = match &incoming {
+            Incoming::Text(_) | Incoming::Binary(_) if !self.flood.admit(now) => Input::CarrierFlood,
+            Incoming::Text(text) => Input::Carrier(Message::new(text)),
+            Incoming::Binary(_) => Input::CarrierBinary,
+            Incoming::Stalled => Input::CarrierStalled,
+            Incoming::Closed(Closure::Frame { code, .. }) => Input::CarrierClosed { code: *code },
+            Incoming::Closed(Closure::Broken(_)) => Input::CarrierClosed { code: None },
         };
-        self.call.handle_carrier(event, now);
+        self.machine.handle(input, now);
     }
 
     fn handle_live(&mut self, link: LinkId, arrival: Arrival) {
-        let (call, now) = (&mut self.call, now());
-        match arrival {
-            Arrival::Opened => call.handle_live(link, live::Event::Opened, now),
-            Arrival::Message(message) => {
-                let mut is_set_up = false;
-                self.decoder.decode(&message, |event| {
-                    is_set_up |= matches!(event, live::Event::SetupComplete { .. });
-                    call.handle_live(link, event, now);
-                });
-                if is_set_up {
-                    self.upstream.succeed();
-                }
-            }
-            Arrival::Ended(failure) => call.handle_live(link, live::Event::Closed(failure), now),
-            Arrival::Released => call.handle_live(link, live::Event::Released, now),
+        let input = match &arrival {
+            Arrival::Opened => Input::LiveOpened { link },
+            Arrival::Message(message) => Input::Live { link, message: Message::new(message) },
+            Arrival::Ended(failure) => Input::LiveEnded { link, failure: failure.clone() },
+            Arrival::Released => Input::LiveReleased { link },
+        };
+        if self.machine.handle(input, now()) {
+            self.upstream.succeed();
         }
     }
 
@@ -166,7 +166,15 @@ where
             Output::Start(job, request) => self.jobs.start(job, self.bridge.offer.providers.job(request)),
             Output::Cancel(job) => self.jobs.cancel(job),
             Output::FollowUp(follow_up) => self.bridge.follow_ups.put(&self.call_sid, follow_up, now()),
+            Output::Tape(block) => self.tape(block),
             Output::Record(entry) => self.bridge.record(entry),
+        }
+    }
+
+    fn tape(&mut self, block: Box<Block>) {
+        let track = self.track.get_or_insert_with(|| self.bridge.track(self.machine.call()));
+        if let Err(failure) = track.write(block) {
+            self.take(Input::RecordingFailed { reason: failure.to_string() });
         }
     }
 
@@ -184,9 +192,9 @@ where
             carrier::Command::Mark(_) => Kind::Control,
         };
         let mut text = String::new();
-        self.codec.encode(command, &mut text);
+        self.machine.encode(command, &mut text);
         if !text.is_empty() && self.carrier.send(text, kind) {
-            self.call.handle_overflow(Peer::Carrier);
+            self.take(Input::Overflow { peer: Peer::Carrier });
         }
     }
 
@@ -200,12 +208,11 @@ where
         let mut text = String::new();
         wire::encode(&command, &mut text);
         if self.upstream.send(link, text, kind) {
-            self.call.handle_overflow(Peer::Live);
+            self.take(Input::Overflow { peer: Peer::Live });
         }
     }
 
     fn dial(&mut self, link: LinkId, endpoint: usize) {
-        self.decoder = wire::Decoder::default();
         self.upstream = match self.bridge.offer.endpoints.get(endpoint) {
             Some(endpoint) => Upstream::dial(link, Arc::clone(endpoint)),
             None => Upstream::refuse(link),
@@ -215,9 +222,8 @@ where
     /// Completes the log of a call whose machine panicked. Its sockets are closed by dropping them.
     fn abort(&mut self) {
         self.goodbye = carrier::Close::Internal;
-        let call = &mut self.call;
-        let _ = catch_unwind(AssertUnwindSafe(|| call.abort(Ending::Panicked, now())));
-        while let Some(output) = self.call.poll_output() {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.take(Input::Panicked)));
+        while let Some(output) = self.machine.poll_output() {
             if let Output::Record(entry) = output {
                 self.bridge.record(entry);
             }

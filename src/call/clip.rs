@@ -4,17 +4,18 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::audio::Rate;
 use crate::audio::wav::{self, Wav};
 use crate::carrier::FollowUp;
 
 /// A recording of the agent's voice, at the line's rate.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clip {
     /// Its words, for the call log and for the model.
     pub text: String,
+    #[serde(with = "crate::audio::pcm")]
     pub samples: Arc<[i16]>,
 }
 

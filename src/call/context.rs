@@ -21,6 +21,8 @@ pub struct Context {
     pub business_id: String,
     /// Name of the agent that answers.
     pub agent: String,
+    /// Live model of the agent.
+    pub model: String,
     pub direction: Direction,
     /// Caller, as the carrier gave it.
     pub from: String,
@@ -44,6 +46,7 @@ impl Context {
             account_sid: unknown(),
             business_id: unknown(),
             agent: unknown(),
+            model: unknown(),
             direction: Direction::Unknown,
             from: unknown(),
             to: unknown(),

@@ -9,6 +9,7 @@ use crate::audio::Rate;
 use crate::audio::comfort::Comfort;
 use crate::audio::playout::{Cleared, Item, Playout};
 use crate::audio::resample::Resampler;
+use crate::audio::tape::Heard;
 use crate::carrier;
 use crate::id::MarkId;
 
@@ -30,8 +31,17 @@ pub(super) struct Downlink {
     tone: Option<Comfort>,
     /// Where recorded words end.
     words_end: u64,
+    notice: Option<Notice>,
     totals: Totals,
     scratch: Vec<i16>,
+}
+
+/// Recorded words that the caller hears to their end, whatever they say meanwhile.
+#[derive(Debug)]
+struct Notice {
+    /// Position of the first of them that may not have been heard.
+    start: u64,
+    samples: VecDeque<i16>,
 }
 
 /// Where the model's current turn stands.
@@ -68,6 +78,7 @@ impl Downlink {
             covers: VecDeque::new(),
             tone: None,
             words_end: 0,
+            notice: None,
             totals: Totals::default(),
             scratch: Vec::new(),
         }
@@ -106,6 +117,12 @@ impl Downlink {
         self.playout.push(samples);
     }
 
+    /// These samples of local audio, which come next, are heard to their end: an interruption makes
+    /// them go on where they were.
+    pub(super) fn insist(&mut self, samples: &[i16]) {
+        self.notice = Some(Notice { start: self.position(), samples: samples.iter().copied().collect() });
+    }
+
     /// Ends local audio here: its last, partial frame will not wait for more.
     pub(super) fn finish_cover(&mut self) {
         self.playout.finish();
@@ -138,7 +155,20 @@ impl Downlink {
         self.covers.clear();
         self.totals.cover_cleared += cover;
         self.totals.cleared += cleared.samples.saturating_sub(cover);
+        self.go_on_with_notice(cleared.heard, now);
         cleared
+    }
+
+    fn go_on_with_notice(&mut self, heard: u64, now: Instant) {
+        let Some(Notice { start, mut samples }) = self.notice.take() else { return };
+        let heard = usize::try_from(heard.saturating_sub(start)).unwrap_or(usize::MAX);
+        samples.drain(..heard.min(samples.len()));
+        if !samples.is_empty() {
+            let start = self.position();
+            self.push_cover(samples.make_contiguous(), now);
+            self.finish_cover();
+            self.notice = Some(Notice { start, samples });
+        }
     }
 
     /// Whether the caller hears the agent at `now`, or is about to; local audio is not meant.
@@ -255,6 +285,14 @@ impl Downlink {
     /// When [`Downlink::poll`] has something next.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.playout.poll_timeout()
+    }
+
+    /// Where and when the caller hears `samples`, the last ones that were given out.
+    pub(super) fn placed<'a>(&self, samples: &'a [i16]) -> Option<Heard<'a>> {
+        let len = Duration::from_nanos(samples.len() as u64 * 1_000_000_000 / u64::from(Rate::LINE.0));
+        let at = self.playout.plays_until()?.checked_sub(len)?;
+        let position = self.playout.sent() - samples.len() as u64;
+        Some(Heard { position, at, echo: self.playout.echo_delay(), samples })
     }
 
     /// Position in the agent's speech, line samples, of what comes next.

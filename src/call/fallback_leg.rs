@@ -28,14 +28,14 @@ impl Call {
     /// The live service cannot be had: the fallback answers, or nobody can.
     pub(super) fn stand_in(&mut self, cause: Failure, verdict: Verdict, now: Instant) {
         let cause = Cause::Live { cause };
-        if !self.services.has_fallback {
+        if !self.setting.services.has_fallback {
             return self.give_up(cause, now);
         }
         let config = fallback::Config {
             instruction: self.instruction(),
             language: self.agent.language.clone(),
             temperature: self.agent.temperature,
-            hearing: self.services.hearing,
+            hearing: self.setting.services.hearing,
             is_interruptible: !self.agent.vad.no_interruption,
             ..fallback::Config::default()
         };
@@ -47,7 +47,7 @@ impl Call {
             self.outbox.event(Event::AudioHeld { held_ms: time::millis(held) }, now);
         }
         let cue = match self.silence.debt() {
-            Some(Debt::Greeting) => self.agent.greeting.clone(),
+            Some(Debt::Greeting) => self.agent.greeting.instruction().map(str::to_owned),
             Some(Debt::Rest) => Some(self.rest_cue()),
             Some(Debt::Answer) if held.is_zero() => Some(ANSWER.to_owned()),
             Some(Debt::Answer) | None => None,
@@ -81,7 +81,7 @@ impl Call {
 
     /// Live again, if a session is ready and this is a turn boundary.
     pub(super) fn come_back(&mut self, now: Instant) {
-        self.responder.try_comeback(self.services.live, now);
+        self.responder.try_comeback(self.setting.services.live, now);
         self.follow_session(now);
         let is_quiet = self.is_quiet(now);
         let Some(standin) = self.responder.standin() else { return };

@@ -1,5 +1,6 @@
 //! The call with its live model: a session's changes, what the model says, and what it is told.
 
+use super::agent::Greeting;
 use std::time::{Duration, Instant};
 
 use super::record::{Event, Peer, Rung};
@@ -33,7 +34,7 @@ impl Call {
     }
 
     pub(super) fn go_live(&mut self, now: Instant) {
-        self.responder.go_live(self.services.live, self.seed(), now);
+        self.responder.go_live(self.setting.services.live, self.seed(), now);
         self.follow_session(now);
     }
 
@@ -94,7 +95,8 @@ impl Call {
     }
 
     fn handle_opened(&mut self, link: LinkId, endpoint: usize, plan: &Plan) {
-        let is_transparent = self.services.endpoints.get(endpoint).is_some_and(|place| place.is_transparent);
+        let is_transparent =
+            self.setting.services.endpoints.get(endpoint).is_some_and(|place| place.is_transparent);
         if let Some(session) = self.responder.session().filter(|_| is_transparent) {
             session.keep_unconsumed();
         }
@@ -104,7 +106,7 @@ impl Call {
 
     fn setup(&self, endpoint: usize, plan: &Plan) -> Setup {
         let agent = &self.agent;
-        let place = self.services.endpoints.get(endpoint);
+        let place = self.setting.services.endpoints.get(endpoint);
         // What is still to be heard of the old session will have been by the time the new one speaks.
         let dialogue = self.transcript.dialogue(self.downlink.position());
         let (handle, history) = match plan {
@@ -127,12 +129,12 @@ impl Call {
 
     /// The system instruction, with the greeting that was played from a recording.
     pub(super) fn instruction(&self) -> String {
-        match &self.agent.greeting_clip {
-            Some(clip) => format!(
+        match &self.agent.greeting {
+            Greeting::Clip(clip) => format!(
                 "{}\n\nYou have already greeted the caller with: {:?}. Do not greet again.",
-                self.context.prompt, clip.text
+                self.setting.context.prompt, clip.text
             ),
-            None => self.context.prompt.clone(),
+            Greeting::None | Greeting::Instruction(_) => self.setting.context.prompt.clone(),
         }
     }
 
@@ -167,7 +169,7 @@ impl Call {
     /// itself.
     fn cue(&self, held: Duration) -> Option<String> {
         match self.silence.debt()? {
-            Debt::Greeting => self.agent.greeting.clone(),
+            Debt::Greeting => self.agent.greeting.instruction().map(str::to_owned),
             Debt::Answer if held.is_zero() => Some(ANSWER.to_owned()),
             Debt::Answer => None,
             Debt::Rest => Some(self.rest_cue()),
@@ -306,7 +308,7 @@ impl Call {
         let waited = self.silence.since().map_or(0, |since| millis(now.saturating_duration_since(since)));
         self.outbox.event(Event::Nudged { waited_ms: waited }, now);
         let cue = match self.silence.debt() {
-            Some(Debt::Greeting) => self.agent.greeting.clone().unwrap_or_else(|| ANSWER.to_owned()),
+            Some(Debt::Greeting) => self.agent.greeting.instruction().unwrap_or(ANSWER).to_owned(),
             Some(Debt::Rest) => self.rest_cue(),
             Some(Debt::Answer) | None => ANSWER.to_owned(),
         };
@@ -326,7 +328,11 @@ impl Call {
     }
 
     fn endpoint_name(&self, endpoint: usize) -> String {
-        self.services.endpoints.get(endpoint).map_or_else(|| "live".to_owned(), |place| place.name.clone())
+        self.setting
+            .services
+            .endpoints
+            .get(endpoint)
+            .map_or_else(|| "live".to_owned(), |place| place.name.clone())
     }
 
     /// Spreads the pauses of many calls.

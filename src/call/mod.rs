@@ -10,11 +10,15 @@ pub mod context;
 mod downlink;
 mod fallback_leg;
 mod faults;
+pub mod intake;
 mod keys;
 mod live_leg;
 mod output;
 mod phase;
+mod privacy;
 pub mod record;
+mod recording;
+pub mod replay;
 mod responder;
 pub mod services;
 mod silence;
@@ -43,6 +47,7 @@ use self::services::Services;
 use self::silence::Silence;
 use self::transcript::Transcript;
 use self::uplink::{Piece, Route, Uplink};
+use crate::audio::tape::Tape;
 use crate::carrier::{self, MediaFormat, Start};
 use crate::id::CallId;
 use crate::live;
@@ -67,17 +72,21 @@ pub struct Admission {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
     /// The process shuts down: the call ends at `deadline` at the latest.
-    Drain { deadline: Instant },
+    Drain {
+        deadline: Instant,
+    },
     /// A newer stream of the same call took over.
     Supersede,
+    /// The caller is about to say what nobody may keep: the recording goes on in silence, the log without words.
+    PauseRecording,
+    ResumeRecording,
 }
 
 /// One telephone call.
 #[derive(Debug)]
 pub struct Call {
-    context: Context,
+    setting: Setting,
     agent: Arc<Agent>,
-    services: Arc<Services>,
     phase: Phase,
     responder: Responder,
     uplink: Uplink,
@@ -87,6 +96,15 @@ pub struct Call {
     keys: Keys,
     faults: Faults,
     outbox: Outbox,
+    /// While the call is recorded.
+    tape: Option<Box<Tape>>,
+}
+
+/// What a call was given for its whole length.
+#[derive(Debug)]
+struct Setting {
+    context: Context,
+    services: Arc<Services>,
 }
 
 impl Call {
@@ -94,9 +112,8 @@ impl Call {
     pub fn answer(admission: Admission, services: Arc<Services>, now: Instant) -> Self {
         let Admission { context, agent, ledger } = admission;
         Self {
-            context,
+            setting: Setting { context, services },
             agent,
-            services,
             phase: Phase::AwaitingStart { until: now + START_DEADLINE },
             responder: Responder::new(),
             uplink: Uplink::new(),
@@ -106,6 +123,7 @@ impl Call {
             keys: Keys::default(),
             faults: Faults::default(),
             outbox: Outbox::new(ledger),
+            tape: None,
         }
     }
 
@@ -117,7 +135,7 @@ impl Call {
     pub fn pipeline(&self) -> String {
         format!(
             "{}(mulaw/8000) -> resample(8000->16000) -> live({}) -> resample(24000->8000) -> playout -> {}",
-            self.context.carrier, self.agent.model, self.context.carrier
+            self.setting.context.carrier, self.agent.model, self.setting.context.carrier
         )
     }
 
@@ -140,9 +158,12 @@ impl Call {
     pub fn handle_control(&mut self, control: Control, now: Instant) {
         match (control, &mut self.phase) {
             (Control::Supersede, _) => self.end(Ending::Superseded, now),
+            (_, Phase::Ended(_)) => {}
+            (Control::PauseRecording, _) => self.pause_recording(now),
+            (Control::ResumeRecording, _) => self.resume_recording(now),
             (Control::Drain { deadline }, Phase::Talking { drain_at, .. }) => *drain_at = Some(deadline),
             (Control::Drain { .. }, Phase::AwaitingStart { .. }) => self.end(Ending::Drained, now),
-            (Control::Drain { .. }, Phase::Finishing { .. } | Phase::Ended(_)) => {}
+            (Control::Drain { .. }, Phase::Finishing { .. }) => {}
         }
         self.advance(now);
     }
@@ -229,13 +250,16 @@ impl Call {
         let parameters = parameters.into_iter().collect();
         self.outbox.record(Record::Answered { stream_sid, parameters }, now);
         let is_known = |known: &str, said: &str| known == UNKNOWN || known == said;
-        if call_sid != self.context.call_sid || !is_known(&self.context.account_sid, &account_sid) {
+        if call_sid != self.setting.context.call_sid
+            || !is_known(&self.setting.context.account_sid, &account_sid)
+        {
             return self.end(Ending::StreamMismatch, now);
         }
         if !is_supported(&format) {
             return self.end(Ending::FormatUnsupported { format }, now);
         }
         self.phase = Phase::Talking { media_until: now + MEDIA_DEADLINE, drain_at: None };
+        self.start_recording(now);
         self.greet(now);
         self.go_live(now);
     }
@@ -243,13 +267,15 @@ impl Call {
     fn handle_media(&mut self, media: carrier::Media<'_>, now: Instant) {
         match &mut self.phase {
             Phase::Talking { media_until, .. } => *media_until = now + MEDIA_DEADLINE,
-            Phase::Finishing { .. } | Phase::Ended(_) => return,
+            Phase::Finishing { .. } => return self.tape_caller(media.samples, None, now),
+            Phase::Ended(_) => return,
             Phase::AwaitingStart { .. } => {
                 return self.faults.count(Peer::Carrier, "media_before_start", 1);
             }
         }
         let was_speaking = self.uplink.is_speaking();
         let irregularity = self.route_media(media, now);
+        self.tape_caller(media.samples, irregularity, now);
         if let Some(irregularity) = irregularity {
             self.faults.count(Peer::Carrier, irregularity.code(), irregularity.count());
         }
@@ -289,6 +315,7 @@ impl Call {
             return;
         }
         if self.keys.press(digit, now) {
+            let digit = if self.transcript.is_paused() { '*' } else { digit };
             self.outbox.event(Event::Dtmf { digit }, now);
         } else {
             self.faults.count(Peer::Carrier, "dtmf_flood", 1);
@@ -304,8 +331,10 @@ impl Call {
         self.follow_standin(now);
         self.fill_silence(now);
         while let Some(command) = self.downlink.poll(now) {
+            self.tape_agent(&command);
             self.outbox.carrier(command);
         }
+        self.roll_tape(now);
         self.note_heard(now);
         self.leave_quietly(now);
         self.tell_keys(now);
@@ -378,6 +407,7 @@ impl Call {
         while let Some(turn) = self.transcript.pop_cut(heard, self.outbox.ledger(), now) {
             self.outbox.record(Record::Turn(turn), now);
         }
+        self.end_recording(heard, now);
         for fault in self.faults.drain() {
             self.outbox.event(fault, now);
         }

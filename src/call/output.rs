@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::record::{Entry, Event, Ledger, Record};
+use crate::audio::tape::Block;
 use crate::carrier::FollowUp;
 use crate::id::{JobId, LinkId};
 use crate::{carrier, job, live};
@@ -23,6 +24,8 @@ pub enum Output {
     Cancel(JobId),
     /// What becomes of the caller once the stream is closed.
     FollowUp(FollowUp),
+    /// Append to the recording of the call.
+    Tape(Box<Block>),
     /// Append to the call log.
     Record(Entry),
 }

@@ -2,12 +2,15 @@
 
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use super::record::Ending;
 use crate::carrier::Close;
 use crate::time::soonest;
 
 /// The timers of a call; the name is traced when one fires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Timer {
     /// The carrier has not said `start`.
     Start,
@@ -76,7 +79,7 @@ pub(super) fn close_of(ending: &Ending) -> Close {
     match ending {
         Ending::StartTimeout | Ending::StreamMismatch | Ending::FormatUnsupported { .. } => Close::Policy,
         Ending::Drained => Close::GoingAway,
-        Ending::Panicked => Close::Internal,
+        Ending::Panicked | Ending::ProcessDied => Close::Internal,
         Ending::CallerHungUp
         | Ending::CarrierClosed { .. }
         | Ending::CarrierStalled

@@ -63,7 +63,12 @@ pub struct Turn {
 pub enum Event {
     /// A live connection is being made: where, by which plan (`resume`, `fresh`, `reduced`), and which attempt of
     /// that endpoint it is.
-    LiveDialled { link: LinkId, endpoint: String, plan: &'static str, attempt: usize },
+    LiveDialled {
+        link: LinkId,
+        endpoint: String,
+        plan: &'static str,
+        attempt: usize,
+    },
     /// The live session is set up; `setup_ms` since the dial began. `gap_ms` since the one before it was lost.
     LiveReady {
         link: LinkId,
@@ -73,41 +78,102 @@ pub enum Event {
         session_id: Option<String>,
     },
     /// The live session failed or ended: what is made of it and how it goes on, `None` if not on this service.
-    LiveLost { link: LinkId, endpoint: String, cause: Failure, verdict: Verdict, next: Option<&'static str> },
+    LiveLost {
+        link: LinkId,
+        endpoint: String,
+        cause: Failure,
+        verdict: Verdict,
+        next: Option<&'static str>,
+    },
     /// The session leaves a connection that the service is about to end.
-    LiveMoved { link: LinkId, plan: &'static str },
+    LiveMoved {
+        link: LinkId,
+        plan: &'static str,
+    },
     /// With this handle any process may go on with the session.
-    SessionHandle { handle: String },
+    SessionHandle {
+        handle: String,
+    },
     /// Who answers the caller from now on, and why it changed.
-    Rung { rung: Rung, cause: Option<Cause> },
+    Rung {
+        rung: Rung,
+        cause: Option<Cause>,
+    },
     /// A provider of the fallback was not used, and why.
-    ProviderSkipped { job: job::Kind, provider: String, failure: job::Failure },
+    ProviderSkipped {
+        job: job::Kind,
+        provider: String,
+        failure: job::Failure,
+    },
     /// A provider of the fallback began to answer, so long after it was asked.
-    ProviderUsed { job: job::Kind, provider: String, first_ms: u64 },
+    ProviderUsed {
+        job: job::Kind,
+        provider: String,
+        first_ms: u64,
+    },
     /// A piece of work of the fallback could not be done by any provider.
-    JobFailed { job: job::Kind, failure: job::Failure },
+    JobFailed {
+        job: job::Kind,
+        failure: job::Failure,
+    },
     /// Speech of the caller was thrown away, because transcribing it is too slow.
-    SpeechLost { lost_ms: u64 },
+    SpeechLost {
+        lost_ms: u64,
+    },
     /// The caller waited this long and heard a cover: a comfort tone, or these words.
-    Cover { waited_ms: u64, words: Option<String> },
+    Cover {
+        waited_ms: u64,
+        words: Option<String>,
+    },
     /// The model said nothing for this long and was asked again.
-    Nudged { waited_ms: u64 },
+    Nudged {
+        waited_ms: u64,
+    },
     /// The model completed a turn without a sound.
     EmptyTurn,
     /// The service announced the end of the connection.
-    GoAway { link: LinkId, time_left_ms: Option<u64> },
+    GoAway {
+        link: LinkId,
+        time_left_ms: Option<u64>,
+    },
     /// The caller interrupted the agent: how much of the turn was heard and how much thrown away.
-    Interrupted { heard_ms: u64, cleared_ms: u64 },
+    Interrupted {
+        heard_ms: u64,
+        cleared_ms: u64,
+    },
     /// A key press.
-    Dtmf { digit: char },
+    Dtmf {
+        digit: char,
+    },
     /// The model asked for a tool that there is not, and was told so.
-    ToolRefused { name: String },
+    ToolRefused {
+        name: String,
+    },
     /// Token counts of a turn.
     Usage(Usage),
     /// Input of a peer that could not be used, `count` times since the last such event.
-    Fault { peer: Peer, fault: &'static str, count: u64 },
+    Fault {
+        peer: Peer,
+        fault: &'static str,
+        count: u64,
+    },
     /// Caller audio was held while nobody listened, and is sent now.
-    AudioHeld { held_ms: u64 },
+    AudioHeld {
+        held_ms: u64,
+    },
+    /// Both sides are recorded from here on.
+    RecordingStarted,
+    /// From here on what is said and pressed is not kept: in no recording, and in no words.
+    RecordingPaused,
+    RecordingResumed,
+    /// Nothing is recorded any more: why. What was recorded is there.
+    RecordingFailed {
+        reason: String,
+    },
+    /// The recording is complete.
+    RecordingEnded {
+        duration_ms: u64,
+    },
     /// The account of the call's audio, at its end.
     AudioTotals(AudioTotals),
 }
@@ -136,6 +202,11 @@ impl Event {
             Self::Usage(_) => "usage",
             Self::Fault { .. } => "fault",
             Self::AudioHeld { .. } => "audio_held",
+            Self::RecordingStarted => "recording_started",
+            Self::RecordingPaused => "recording_paused",
+            Self::RecordingResumed => "recording_resumed",
+            Self::RecordingFailed { .. } => "recording_failed",
+            Self::RecordingEnded { .. } => "recording_ended",
             Self::AudioTotals(_) => "audio_totals",
         }
     }
@@ -181,7 +252,7 @@ impl std::fmt::Display for Cause {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Peer {
     Carrier,
@@ -237,9 +308,31 @@ pub enum Ending {
     Drained,
     #[error("a defect of the bridge ended the call")]
     Panicked,
+    /// Written for it by the process that came after.
+    #[error("the process that carried the call died")]
+    ProcessDied,
 }
 
 impl Ending {
+    /// Every [`Ending::code`].
+    pub const CODES: [&str; 15] = [
+        "caller_hung_up",
+        "carrier_closed",
+        "carrier_stalled",
+        "carrier_silent",
+        "start_timeout",
+        "stream_mismatch",
+        "format_unsupported",
+        "stream_never_came",
+        "agent_unknown",
+        "overloaded",
+        "all_failed",
+        "superseded",
+        "drained",
+        "panicked",
+        "process_died",
+    ];
+
     /// Stable name for the call log.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -257,7 +350,13 @@ impl Ending {
             Self::Superseded => "superseded",
             Self::Drained => "drained",
             Self::Panicked => "panicked",
+            Self::ProcessDied => "process_died",
         }
+    }
+
+    /// Whether the caller was not served to the end: neither the caller ended the call nor an operator.
+    pub const fn is_failure(&self) -> bool {
+        !matches!(self, Self::CallerHungUp | Self::Superseded | Self::Drained)
     }
 }
 
@@ -285,7 +384,17 @@ pub struct Ledger {
 
 impl Ledger {
     pub const fn new(call: CallId, clock: WallClock) -> Self {
-        Self { call, clock, next_sequence: 0 }
+        Self::resumed(call, clock, 0)
+    }
+
+    /// A ledger that has given out entries before.
+    pub const fn resumed(call: CallId, clock: WallClock, next_sequence: u32) -> Self {
+        Self { call, clock, next_sequence }
+    }
+
+    /// The number of the next entry.
+    pub const fn next_sequence(&self) -> u32 {
+        self.next_sequence
     }
 
     pub const fn call(&self) -> CallId {

@@ -1,10 +1,13 @@
 //! What the process can offer a call: which live endpoints there are, and whether there is a fallback.
 
+use serde::{Deserialize, Serialize};
+
 use crate::fallback::Hearing;
 use crate::live::session;
 
 /// The same for all calls of a process.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Services {
     pub live: session::Config,
     /// Endpoints of the live service, in the order in which they are tried.
@@ -16,7 +19,8 @@ pub struct Services {
 }
 
 /// A place where the live service can be had.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Endpoint {
     /// Name in the call log.
     pub name: String,

@@ -1,5 +1,6 @@
 //! What the caller hears, whoever says it: replies, interruptions, covers, the greeting and the apology.
 
+use super::agent::Greeting;
 use std::time::{Duration, Instant};
 
 use super::clip::{self, Clip};
@@ -25,10 +26,16 @@ impl Call {
     /// The first words, if they are the agent's.
     pub(super) fn greet(&mut self, now: Instant) {
         let agent = std::sync::Arc::clone(&self.agent);
-        if let Some(clip) = &agent.greeting_clip {
+        if let Some(clip) =
+            agent.keep.recording.as_ref().and_then(|recording| recording.announcement.as_ref())
+        {
+            self.downlink.insist(&clip.samples);
             self.say(clip, now);
-        } else if agent.greeting.is_some() {
-            self.silence.owe(Debt::Greeting, now);
+        }
+        match &agent.greeting {
+            Greeting::None => {}
+            Greeting::Clip(clip) => self.say(clip, now),
+            Greeting::Instruction(_) => self.silence.owe(Debt::Greeting, now),
         }
     }
 
@@ -72,6 +79,7 @@ impl Call {
         let start = self.transcript.cut_start();
         let Some(cleared) = self.downlink.handle_interrupted(now) else { return };
         self.outbox.carrier(carrier::Command::Clear);
+        self.cut_tape(cleared.heard);
         while let Some(turn) = self.transcript.pop_cut(cleared.heard, self.outbox.ledger(), now) {
             self.outbox.record(Record::Turn(turn), now);
         }
@@ -202,7 +210,8 @@ impl Call {
         if self.downlink.is_toning() {
             self.downlink.stop_tone();
             if !self.downlink.is_speech_audible(now) && !self.downlink.is_saying(now) {
-                self.downlink.clear(now);
+                let cleared = self.downlink.clear(now);
+                self.cut_tape(cleared.heard);
                 self.outbox.carrier(carrier::Command::Clear);
             }
         }

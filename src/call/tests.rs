@@ -1,6 +1,7 @@
 //! Stories on the machine with a virtual clock.
 #![allow(clippy::wildcard_enum_match_arm, reason = "what is not expected is printed")]
 
+use crate::call::agent::Greeting;
 use std::collections::BTreeMap;
 
 use ::time::OffsetDateTime;
@@ -19,6 +20,7 @@ use crate::time::WallClock;
 
 mod invariants;
 mod matrix;
+mod recording;
 mod recovery;
 
 /// The first connection of a call.
@@ -37,7 +39,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self::with_agent(Agent { greeting: None, ..Agent::default() })
+        Self::with_agent(Agent { greeting: Greeting::None, ..Agent::default() })
     }
 
     fn with_agent(agent: Agent) -> Self {
@@ -236,7 +238,8 @@ fn the_pipeline_prints_itself() {
 
 #[test]
 fn the_model_greets_first_if_the_agent_says_so() {
-    let mut world = World::with_agent(Agent { greeting: Some("Greet.".into()), ..Agent::default() });
+    let mut world =
+        World::with_agent(Agent { greeting: Greeting::Instruction("Greet.".into()), ..Agent::default() });
     world.start_stream(start());
     world.live(live::Event::Opened);
     assert!(matches!(world.told_live()[..], [live::Command::Setup(_)]), "nothing before setupComplete");

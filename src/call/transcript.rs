@@ -1,8 +1,9 @@
 //! Who said what: fragments of both transcriptions put together into turns, the agent's cut to what was heard.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::privacy::Privacy;
 use super::record::{Ledger, Turn};
 use super::uplink::Speech;
 use crate::audio::Rate;
@@ -16,6 +17,9 @@ const SAMPLES_PER_CHAR: u64 = Rate::LINE.0 as u64 / 15;
 /// Agent turns that may wait to be heard. More than two only occur with a misbehaving service.
 const TURNS_MAX: usize = 16;
 
+/// Words whose speech was not noticed came at most this long after it: services transcribe within a second or two.
+const TRANSCRIPTION_MAX: Duration = Duration::from_secs(3);
+
 /// Text kept of one turn, bytes. A peer that sends more is not speaking.
 const TEXT_MAX: usize = 64 * 1024;
 
@@ -26,12 +30,15 @@ pub(super) struct Transcript {
     agent: VecDeque<AgentTurn>,
     /// What was said and heard, turn by turn.
     dialogue: Dialogue,
+    privacy: Privacy,
 }
 
 #[derive(Debug)]
 struct CallerTurn {
     text: String,
     speech: Speech,
+    /// The words were not said before this.
+    earliest: Instant,
 }
 
 #[derive(Debug)]
@@ -65,6 +72,8 @@ impl Transcript {
         let turn = self.caller.get_or_insert_with(|| CallerTurn {
             text: String::new(),
             speech: speech.unwrap_or(Speech { started: now, ended: now }),
+            earliest: speech
+                .map_or_else(|| now.checked_sub(TRANSCRIPTION_MAX).unwrap_or(now), |speech| speech.started),
         });
         if turn.text.len() + text.len() <= TEXT_MAX {
             turn.text.push_str(text);
@@ -94,6 +103,20 @@ impl Transcript {
         words[words.len().saturating_sub(WORDS)..].join(" ")
     }
 
+    /// From `now` on the log has no words: of no turn that is not wholly outside.
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.privacy.begin(now);
+    }
+
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.privacy.end(now);
+    }
+
+    /// Whether what is said now is kept from the log.
+    pub(super) fn is_paused(&self) -> bool {
+        self.privacy.is_on()
+    }
+
     /// The caller's open words will be transcribed again: by the next one who hears them.
     pub(super) fn forget_caller(&mut self) {
         self.caller = None;
@@ -101,11 +124,12 @@ impl Transcript {
 
     /// The caller's turn is over: the model answers, or the call ends.
     pub(super) fn close_caller(&mut self, ledger: &Ledger) -> Option<Turn> {
-        let CallerTurn { text, speech } = self.caller.take()?;
+        let CallerTurn { text, speech, earliest } = self.caller.take()?;
         self.dialogue.push(Speaker::Caller, &text);
+        let text = self.privacy.mask(text.trim(), earliest, speech.ended.max(speech.started));
         Some(Turn {
             speaker: Speaker::Caller,
-            text: text.trim().to_owned(),
+            text,
             started_at: ledger.wall(speech.started),
             ended_at: ledger.wall(speech.ended.max(speech.started)),
             interrupted: false,
@@ -156,9 +180,11 @@ impl Transcript {
     /// The next turn that was heard to its end, if `heard` is beyond it.
     pub(super) fn pop_heard(&mut self, heard: u64, ledger: &Ledger, now: Instant) -> Option<Turn> {
         while self.next_end().is_some_and(|end| heard >= end) {
-            if let Some(turn) = self.agent.pop_front()?.into_turn(heard, ledger, now) {
+            let turn = self.agent.pop_front()?;
+            let begin = turn.begin();
+            if let Some(turn) = turn.into_turn(heard, ledger, now) {
                 self.dialogue.push(Speaker::Agent, &turn.text);
-                return Some(turn);
+                return Some(self.privacy.mask_turn(turn, begin, now));
             }
         }
         None
@@ -168,10 +194,11 @@ impl Transcript {
     pub(super) fn pop_cut(&mut self, heard: u64, ledger: &Ledger, now: Instant) -> Option<Turn> {
         while let Some(turn) = self.agent.pop_front() {
             let is_cut = turn.end.is_none_or(|end| heard < end);
+            let begin = turn.begin();
             if let Some(mut turn) = turn.into_turn(heard, ledger, now) {
                 turn.interrupted = is_cut;
                 self.dialogue.push(Speaker::Agent, &turn.text);
-                return Some(turn);
+                return Some(self.privacy.mask_turn(turn, begin, now));
             }
         }
         None
@@ -189,6 +216,10 @@ impl Transcript {
 impl AgentTurn {
     const fn new(start: u64) -> Self {
         Self { fragments: Vec::new(), text_len: 0, start, end: None, spoke: None }
+    }
+
+    fn begin(&self) -> Option<Instant> {
+        self.spoke.map(|spoke| spoke.at)
     }
 
     /// `None` if nothing of it was heard: words that were only generated are not in the log.

@@ -1,25 +1,36 @@
-//! `patchcord calls`: the call log as a table, one call as a story, either as JSON.
+//! `patchcord calls`: the call log as a table, one call as a story, what many calls come to; also as JSON and CSV.
+
+mod follow;
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use ::time::OffsetDateTime;
+use anyhow::{Context as _, anyhow};
 
-use super::{render, text};
+use super::{csv, erase, render, render_stats, text};
 use crate::config::{self, Config};
-use crate::store::query::Query;
+use crate::store;
+use crate::store::query::stats::Scope;
+use crate::store::query::{CallPage, Filter, Invalid, Page, Query};
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
-    source: Source,
-    /// How many calls, the newest first.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    limit: u32,
-    /// Print JSON.
-    #[arg(long, global = true)]
-    json: bool,
+    list: List,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Where from and how printed.
+#[derive(Debug, clap::Args)]
+struct Output {
+    #[command(flatten)]
+    log: Log,
+    #[command(flatten)]
+    format: Format,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -28,46 +39,251 @@ enum Action {
     Show {
         /// The carrier's SID of the call, or its call id; of several calls with one SID the newest.
         sid: String,
+        #[command(flatten)]
+        output: Output,
     },
+    /// Write the recording of a call to a file.
+    Export {
+        #[command(flatten)]
+        export: super::export::Args,
+        #[command(flatten)]
+        log: Log,
+    },
+    /// Remove what is personal in calls, everywhere and for ever; what is accounted for stays.
+    Erase {
+        #[command(flatten)]
+        which: erase::Args,
+        #[command(flatten)]
+        log: Log,
+    },
+    /// What calls come to by day, agent and model; the longest waits, and what failed.
+    Stats {
+        #[command(flatten)]
+        range: Range,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Which calls.
+#[derive(Debug, clap::Args)]
+struct List {
+    #[command(flatten)]
+    range: Range,
+    /// Of the caller, or dialled.
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    number: Option<String>,
+    /// How it ended: a code, or `failed` for all that the caller or an operator did not end.
+    #[arg(long, value_name = "CODE|failed")]
+    ending: Option<String>,
+    /// The fallback had to answer.
+    #[arg(long)]
+    had_fallback: bool,
+    /// All these words in one turn, in any case; `book*` stands for every word that begins like that.
+    #[arg(long, value_name = "WORDS")]
+    search: Option<String>,
+    #[command(flatten)]
+    part: Part,
+}
+
+#[derive(Debug, clap::Args)]
+struct Range {
+    /// Began then or later: 2026-11-01, 2026-11-01T09:30:00Z, or how long ago, like 30m, 2h, 7d. UTC.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Began before.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Answered by this agent.
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
+    /// Accounted to this business.
+    #[arg(long, value_name = "ID")]
+    business: Option<String>,
+}
+
+/// How much of the list.
+#[derive(Debug, clap::Args)]
+struct Part {
+    /// How many calls, the newest first; 200 at most.
+    #[arg(long, value_name = "N", default_value_t = Page::LIMIT)]
+    limit: u32,
+    /// Go on where an answer before this one ended.
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+    /// Print calls as they begin, and again as they end, until interrupted.
+    #[arg(long, conflicts_with_all = ["cursor", "search", "until"])]
+    follow: bool,
 }
 
 /// Which call log.
 #[derive(Debug, clap::Args)]
-struct Source {
+struct Log {
     /// The configuration that names the call log.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The call log itself.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// A call log in SQLite; otherwise the one DATABASE_URL names, otherwise the configuration's.
+    #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
 }
 
-pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let query = Query::open(&args.source.path()?).await?;
-    let output = match args.action {
-        None => list(&query, args.limit, args.json).await?,
-        Some(Action::Show { sid }) => show(&query, &sid, args.json).await?,
-    };
-    query.close().await;
-    Ok(text::print(&output)?)
+#[derive(Debug, clap::Args)]
+struct Format {
+    /// Print JSON.
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    #[command(flatten)]
+    table: Table,
 }
 
-impl Source {
-    fn path(self) -> anyhow::Result<PathBuf> {
-        match self.db {
-            Some(path) => Ok(path),
-            None => Ok(Config::load(self.config.as_deref(), &config::environment)?.store.path),
+#[derive(Debug, clap::Args)]
+struct Table {
+    /// Print CSV.
+    #[arg(long)]
+    csv: bool,
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    Text,
+    Json,
+    Csv,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let now = OffsetDateTime::now_utc();
+    match args.action {
+        None => list(&args.list, &args.output, now).await,
+        Some(Action::Show { sid, output }) => show(&sid, &output).await,
+        Some(Action::Export { export, log }) => {
+            let query = log.open().await?;
+            let written = super::export::run(export, &query, log.config.as_deref()).await?;
+            query.close().await;
+            Ok(text::print(&written)?)
+        }
+        Some(Action::Erase { which, log }) => erase::run(which, &log.config()?).await,
+        Some(Action::Stats { range, output }) => stats(&range, &output, now).await,
+    }
+}
+
+async fn list(list: &List, output: &Output, now: OffsetDateTime) -> anyhow::Result<()> {
+    let filter = list.filter(now)?;
+    let cursor = list.part.cursor.as_deref();
+    let after = cursor.map(str::parse).transpose().map_err(|error| wrong("--cursor", &error))?;
+    let page = Page::new(list.part.limit, after).map_err(|error| wrong("--limit", &error))?;
+    let query = output.log.open().await?;
+    if list.part.follow {
+        return follow::follow(&query, filter, &page, output.style()).await;
+    }
+    let page = query.calls(&filter, &page).await?;
+    query.close().await;
+    Ok(text::print(&listed(&page, output.style(), filter == Filter::default())?)?)
+}
+
+fn listed(page: &CallPage, style: Style, is_all: bool) -> anyhow::Result<String> {
+    Ok(match style {
+        Style::Json => text::json(page)? + "\n",
+        Style::Csv => csv::calls(&page.calls)?,
+        Style::Text if page.calls.is_empty() && is_all => "The call log is empty.\n".to_owned(),
+        Style::Text if page.calls.is_empty() => "No such calls.\n".to_owned(),
+        Style::Text => {
+            let more = page.next.map(|cursor| format!("More with --cursor {cursor}\n")).unwrap_or_default();
+            render::calls(&page.calls) + &more
+        }
+    })
+}
+
+async fn show(sid: &str, output: &Output) -> anyhow::Result<()> {
+    let query = output.log.open().await?;
+    let call = query.call(sid).await?;
+    query.close().await;
+    let call = call.with_context(|| format!("there is no call with the SID or id {}", text::line(sid)))?;
+    let shown = match output.style() {
+        Style::Json => text::json(&call)? + "\n",
+        Style::Csv => csv::turns(&call.turns)?,
+        Style::Text => render::call(&call),
+    };
+    Ok(text::print(&shown)?)
+}
+
+async fn stats(range: &Range, output: &Output, now: OffsetDateTime) -> anyhow::Result<()> {
+    let mut scope = Scope::default();
+    for (name, value) in range.pairs() {
+        scope.set(name, value, now).map_err(|error| wrong(&format!("--{name}"), &error))?;
+    }
+    let query = output.log.open().await?;
+    let stats = query.stats(&scope).await?;
+    query.close().await;
+    let shown = match output.style() {
+        Style::Json => text::json(&stats)? + "\n",
+        Style::Csv => csv::stats(&stats)?,
+        Style::Text => render_stats::stats(&stats),
+    };
+    Ok(text::print(&shown)?)
+}
+
+impl List {
+    fn filter(&self, now: OffsetDateTime) -> anyhow::Result<Filter> {
+        let ending = self.ending.as_deref();
+        let (failed, ending) = match ending {
+            Some("failed") => (Some("true"), None),
+            _ => (None, ending),
+        };
+        let others = [
+            ("number", self.number.as_deref(), "--number"),
+            ("failed", failed, "--ending"),
+            ("ending", ending, "--ending"),
+            ("had_fallback", self.had_fallback.then_some("true"), "--had-fallback"),
+            ("search", self.search.as_deref(), "--search"),
+        ];
+        let mut filter = Filter::default();
+        for (name, value) in self.range.pairs() {
+            filter.set(name, value, now).map_err(|error| wrong(&format!("--{name}"), &error))?;
+        }
+        for (name, value, option) in others {
+            if let Some(value) = value {
+                filter.set(name, value, now).map_err(|error| wrong(option, &error))?;
+            }
+        }
+        Ok(filter)
+    }
+}
+
+impl Range {
+    fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let values = [&self.since, &self.until, &self.agent, &self.business];
+        Scope::NAMES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
+}
+
+fn wrong(option: &str, error: &Invalid) -> anyhow::Error {
+    anyhow!("{option}: {error}")
+}
+
+impl Output {
+    const fn style(&self) -> Style {
+        match (self.format.json, self.format.table.csv) {
+            (true, _) => Style::Json,
+            (false, true) => Style::Csv,
+            (false, false) => Style::Text,
         }
     }
 }
 
-async fn list(query: &Query, limit: u32, json: bool) -> anyhow::Result<String> {
-    let calls = query.calls(limit).await?;
-    Ok(if json { text::json(&calls)? + "\n" } else { render::calls(&calls) })
-}
+impl Log {
+    async fn open(&self) -> anyhow::Result<Query> {
+        Ok(Query::open(self.config()?.log()).await?)
+    }
 
-async fn show(query: &Query, sid: &str, json: bool) -> anyhow::Result<String> {
-    let call = query.call(sid).await?;
-    let call = call.with_context(|| format!("there is no call with the SID or id {}", text::line(sid)))?;
-    Ok(if json { text::json(&call)? + "\n" } else { render::call(&call) })
+    /// Of a file that is named nothing else is known.
+    fn config(&self) -> anyhow::Result<Config> {
+        match &self.db {
+            Some(path) => Ok(Config {
+                store: store::Config { path: path.clone(), ..Default::default() },
+                ..Default::default()
+            }),
+            None => Ok(Config::load(self.config.as_deref(), &config::environment)?),
+        }
+    }
 }

@@ -3,10 +3,16 @@
 
 mod calls;
 mod check;
+mod csv;
 mod demo;
+mod erase;
+mod export;
 mod logging;
+mod migrate;
 mod path;
 mod render;
+mod render_stats;
+mod replay;
 mod serve;
 mod service;
 mod simulate;
@@ -29,9 +35,13 @@ enum Command {
     /// Play recorded calls through a server and simulated peers, all in this process.
     Demo(demo::Args),
     /// Ask the call log.
-    Calls(calls::Args),
+    Calls(Box<calls::Args>),
+    /// Play a call again that was kept, and compare what the program does now.
+    Replay(replay::Args),
     /// Read the configuration and say what is missing or wrong.
     Check(check::Args),
+    /// Bring the database of the call log to the schema of this program. `serve` does so by itself.
+    Migrate(migrate::Args),
     /// Run a simulated peer.
     #[command(subcommand)]
     Simulate(simulate::Peer),
@@ -42,8 +52,10 @@ pub async fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Serve(args) => serve::run(args).await,
         Command::Demo(args) => Box::pin(demo::run(args)).await,
-        Command::Calls(args) => calls::run(args).await,
+        Command::Calls(args) => calls::run(*args).await,
+        Command::Replay(args) => replay::run(args).await,
         Command::Check(args) => check::run(args).await,
+        Command::Migrate(args) => migrate::run(args).await,
         Command::Simulate(peer) => simulate::run(peer).await,
     }
 }

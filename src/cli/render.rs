@@ -17,14 +17,22 @@ const RIGHT_ALIGNED: [bool; 7] = [false, false, false, false, true, false, true]
 
 /// A table of calls, a line each.
 pub(crate) fn calls(calls: &[CallRow]) -> String {
-    if calls.is_empty() {
-        return "The call log is empty.\n".to_owned();
-    }
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     rows.extend(calls.iter().map(cells));
-    let widths: [usize; 7] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    rows.iter().map(|row| aligned(row, &widths)).collect()
+    aligned(&rows, RIGHT_ALIGNED)
+}
+
+/// Where lines come one by one, nobody knows how wide the next will be: room for usual ones.
+const WIDTHS: [usize; 7] = [20, 34, 27, 16, 8, 14, 5];
+
+/// The heading over lines of [`followed`].
+pub(crate) fn heading() -> String {
+    row(&HEADINGS.map(str::to_owned), &WIDTHS, RIGHT_ALIGNED)
+}
+
+/// One call on a line.
+pub(crate) fn followed(call: &CallRow) -> String {
+    row(&cells(call), &WIDTHS, RIGHT_ALIGNED)
 }
 
 fn cells(call: &CallRow) -> [String; 7] {
@@ -41,12 +49,19 @@ fn cells(call: &CallRow) -> [String; 7] {
         cell(&call.agent, AGENT),
         call.duration_ms.map_or_else(|| "-".to_owned(), minutes),
         call.ending.as_deref().map_or_else(|| "(going on)".to_owned(), line),
-        call.turn_count.to_string(),
+        call.summary.turn_count.to_string(),
     ]
 }
 
-fn aligned(row: &[String; 7], widths: &[usize; 7]) -> String {
-    let columns = row.iter().zip(widths).zip(RIGHT_ALIGNED).map(|((text, &width), is_right)| {
+/// Rows of a table; numbers are aligned to the right.
+pub(crate) fn aligned<const N: usize>(rows: &[[String; N]], is_right: [bool; N]) -> String {
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    rows.iter().map(|cells| row(cells, &widths, is_right)).collect()
+}
+
+fn row<const N: usize>(cells: &[String; N], widths: &[usize; N], is_right: [bool; N]) -> String {
+    let columns = cells.iter().zip(widths).zip(is_right).map(|((text, &width), is_right)| {
         if is_right { format!("{text:>width$}") } else { format!("{text:<width$}") }
     });
     format!("{}\n", columns.collect::<Vec<_>>().join("  ").trim_end())
@@ -64,7 +79,7 @@ fn context(detail: &CallDetail) -> String {
         ("call", format!("{}  {}", line(&call.call_sid), line(&call.call_id))),
         ("account", format!("{} at {}", line(&circumstances.account_sid), line(&circumstances.carrier))),
         ("from → to", format!("{} → {} ({})", line(&call.from), line(&call.to), line(&call.direction))),
-        ("agent", format!("{} for {}", line(&call.agent), line(&circumstances.business_id))),
+        ("agent", format!("{} for {}", line(&call.agent), line(&call.summary.business_id))),
         ("started", moment(call.started_at)),
     ]);
     if detail.calls_with_sid > 1 && call.call_sid != UNKNOWN {
@@ -192,7 +207,7 @@ fn flatten(name: &str, value: &Value, pairs: &mut Vec<String>) {
 }
 
 /// Date and time to the second, UTC.
-fn moment(at: Stamp) -> String {
+pub(crate) fn moment(at: Stamp) -> String {
     let text = at.to_string();
     text.split_once('.')
         .map_or_else(|| text.clone(), |(seconds, _)| format!("{}Z", seconds.replace('T', " ")))
@@ -212,7 +227,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::store::query::{AnnotationRow, Circumstances};
+    use crate::store::query::{AnnotationRow, Circumstances, Summary};
 
     fn at(ms: i64) -> Stamp {
         Stamp(datetime!(2026-11-21 09:00:00 UTC) + Duration::milliseconds(ms))
@@ -231,7 +246,7 @@ mod tests {
             ended_at: Some(at(61_500)),
             duration_ms: Some(61_000),
             ending: Some("caller_hung_up".to_owned()),
-            turn_count: 2,
+            summary: Summary { business_id: "acme".to_owned(), turn_count: 2, ..Summary::default() },
         }
     }
 
@@ -256,12 +271,13 @@ mod tests {
             circumstances: Circumstances {
                 carrier: "twilio".to_owned(),
                 account_sid: "AC1".to_owned(),
-                business_id: "acme".to_owned(),
                 prompt: "Be brief.\nBe kind.".to_owned(),
                 parameters: json!({"tier": "gold"}),
                 stream_sid: Some("MZ1".to_owned()),
                 ending_detail: Some(json!({})),
                 ending_text: Some("the caller hung up".to_owned()),
+                records: Some(8),
+                erased_at: None,
             },
             turns: vec![
                 turn(5, "caller", "Hello? \u{1b}[31mred", 1500),
@@ -322,7 +338,7 @@ mod tests {
             agent: "\u{1b}]0;x\u{7}".to_owned(),
             duration_ms: None,
             ending: None,
-            turn_count: 12,
+            summary: Summary { turn_count: 12, ..Summary::default() },
             ..row()
         };
         assert_eq!(
@@ -333,11 +349,6 @@ START                 SID                                   FROM → TO         
 2026-11-21 09:00:00Z  00000000-0000-0000-0000-000000000001  +14155550123 → +14155550199  \\u{1b}]0;x\\u{7}         -  (going on)         12
 "
         );
-    }
-
-    #[test]
-    fn an_empty_log_says_so() {
-        assert_eq!(calls(&[]), "The call log is empty.\n");
     }
 
     #[test]

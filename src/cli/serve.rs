@@ -11,6 +11,7 @@ use super::{logging, text};
 use crate::config::{self, Config, Severity};
 use crate::net::dial;
 use crate::store::Store;
+use crate::store::postgres::Target;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -25,7 +26,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     check(&config)?;
     let listen = config.server.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let store = Store::open(&config.store.path).await?;
+    let target = config.secrets.database_url.as_ref().map(Target::parse).transpose()?;
+    let store = Store::open_with(&config.store, target).await?;
     let service = Service::new(&config, listener, store.handle(), dial::tls([]))?;
     tracing::info!(%listen, agents = config.agents.len(), log = %config.store.path.display(), "ready");
 

@@ -1,6 +1,7 @@
 //! The parts of a running server put together.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,11 @@ use crate::provider::Providers;
 use crate::provider::gemini::{self, Dialer};
 use crate::provider::http::Transport;
 use crate::secret::Secret;
-use crate::server::{self, State};
+use crate::server::{self, Api, State};
 use crate::store;
+use crate::store::captures::Captures;
+use crate::store::query::Query;
+use crate::store::recordings::{self, Recorder};
 
 /// How long calls may go on when the process is told to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -26,6 +30,11 @@ pub(crate) struct Service {
     listener: TcpListener,
     state: Arc<State>,
     bridge: Arc<Bridge>,
+    /// If an agent has its calls recorded.
+    recorder: Option<Arc<Recorder>>,
+    /// The folder of recordings, whose time may be over even if nobody records any more.
+    recordings: PathBuf,
+    captures: Option<Captures>,
 }
 
 impl Service {
@@ -51,7 +60,17 @@ impl Service {
             ..session::Config::default()
         };
         let offer = Offer::new(patience, dialers, providers);
-        let bridge = Arc::new(Bridge::new(store, offer));
+        let recorder = recorder(config)?;
+        let captures = captures(config)?;
+        let bridge = Bridge::new(store, offer);
+        let bridge = match &captures {
+            Some(captures) => bridge.with_captures(captures.handle()),
+            None => bridge,
+        };
+        let bridge = Arc::new(match &recorder {
+            Some(recorder) => bridge.recording(Arc::clone(recorder)),
+            None => bridge,
+        });
         let tokens: Vec<Secret> = [&secrets.twilio_auth_token, &secrets.twilio_auth_token_secondary]
             .into_iter()
             .flatten()
@@ -60,13 +79,21 @@ impl Service {
         let agents = config.agents.iter().cloned().map(Arc::new).collect();
         let state = State::new(&config.server, tokens, agents, Arc::clone(&bridge))
             .context("the configuration cannot be served")?
-            .of_account(config.twilio.account_sid.clone());
-        Ok(Self { listener, state: Arc::new(state), bridge })
+            .of_account(config.twilio.account_sid.clone())
+            .with_api(Api::new(Query::lazy(config.log())?, secrets.api_token.clone()));
+        Ok(Self {
+            listener,
+            state: Arc::new(state),
+            bridge,
+            recorder,
+            recordings: config.recordings.folder.clone(),
+            captures,
+        })
     }
 
     /// Serves until `stop`, then takes no new calls and lets the running ones end in their time.
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { listener, state, bridge } = self;
+        let Self { listener, state, bridge, recorder, recordings, captures } = self;
         // While calls end, the server answers: that it is not ready, and new callers that it is busy.
         let drain = async {
             stop.await;
@@ -75,6 +102,29 @@ impl Service {
                 tracing::warn!(calls = bridge.active(), "calls were still running at the end");
             }
         };
-        server::serve(listener, state, drain).await;
+        tokio::select! {
+            () = server::serve(listener, state, drain) => {}
+            () = recordings::keep_clean(recordings) => {}
+        }
+        if let Some(recorder) = recorder {
+            let _ = tokio::task::spawn_blocking(move || recorder.close()).await;
+        }
+        if let Some(captures) = captures
+            && !captures.close().await
+        {
+            tracing::warn!("some of the inputs that calls keep could not be written in time");
+        }
     }
+}
+
+/// Somebody who keeps recordings, if any agent has its calls recorded.
+fn recorder(config: &Config) -> anyhow::Result<Option<Arc<Recorder>>> {
+    let is_wanted = config.agents.iter().any(|agent| agent.keep.recording.is_some());
+    Ok(if is_wanted { Some(Arc::new(Recorder::start(&config.recordings)?)) } else { None })
+}
+
+/// Needed if an agent keeps inputs; or if one once did, so that what is old is deleted.
+fn captures(config: &Config) -> anyhow::Result<Option<Captures>> {
+    let is_needed = config.agents.iter().any(|agent| agent.keep.inputs) || config.captures.folder.is_dir();
+    Ok(if is_needed { Some(Captures::start(&config.captures)?) } else { None })
 }

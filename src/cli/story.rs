@@ -41,6 +41,11 @@ pub(crate) fn sentence(kind: &str, detail: &Value) -> Option<String> {
             fields.number("response_tokens")?,
             fields.number("total_tokens")?
         )),
+        "recording_started" => Some("the call is recorded from here on".to_owned()),
+        "recording_paused" => Some("nothing is kept from here on: no sound and no words".to_owned()),
+        "recording_resumed" => Some("sound and words are kept again".to_owned()),
+        "recording_failed" => Some(format!("the call is not recorded any more: {}", fields.text("reason")?)),
+        "recording_ended" => Some(format!("the recording is {} long", fields.seconds("duration_ms")?)),
         "fault" => fault(fields),
         _ => None,
     }

@@ -30,7 +30,15 @@ pub(crate) fn cell(text: &str, width: usize) -> String {
 
 /// JSON that is harmless on a terminal too: `serde_json` leaves DEL, C1 and bidirectional controls as they are.
 pub(crate) fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
-    let text = serde_json::to_string_pretty(value)?;
+    Ok(harmless(&serde_json::to_string_pretty(value)?))
+}
+
+/// As [`json`], on one line.
+pub(crate) fn json_line(value: &impl serde::Serialize) -> serde_json::Result<String> {
+    Ok(harmless(&serde_json::to_string(value)?))
+}
+
+fn harmless(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
         if character != '\n' && is_hostile(character) {
@@ -41,7 +49,7 @@ pub(crate) fn json(value: &impl serde::Serialize) -> serde_json::Result<String> 
             clean.push(character);
         }
     }
-    Ok(clean)
+    clean
 }
 
 /// Controls, and the marks by which text shows other than it is (Unicode 17, "Bidirectional formatting

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::Error;
-use crate::call::agent::Agent;
+use crate::call::agent::{Agent, Greeting};
 use crate::call::clip::{Clip, ClipFile};
 
 const REMEDY: &str = "write the path of a mono WAV file at 8000 Hz (16-bit PCM or mu-law), relative to the \
@@ -22,7 +23,28 @@ struct Named {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Names {
-    greeting_clip: Option<ClipFile>,
+    greeting: Option<Value>,
+    keep: Kept,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Kept {
+    recording: Option<Recorded>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Recorded {
+    announcement: Option<ClipFile>,
+}
+
+/// A recording, or something that names none.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Clip(ClipFile),
+    Other(IgnoredAny),
 }
 
 /// Gives each of `agents` the recording that `text`, the configuration in `path`, names for it.
@@ -30,13 +52,19 @@ pub(super) fn read(text: &str, path: &Path, agents: &mut [Agent]) -> Result<(), 
     // The text was read as a whole before: what is read of it here is well formed.
     let named: Named = toml::from_str(text).unwrap_or_default();
     for (index, (agent, names)) in agents.iter_mut().zip(named.agents).enumerate() {
-        if let Some(named) = names.greeting_clip {
+        let load = |named: &ClipFile, key: &str| {
             let file = path.parent().unwrap_or_else(|| Path::new("")).join(&named.file);
-            let clip = load(&file, &named.text).map_err(|(field, message, remedy)| {
-                let key = format!("agents[{index}].greeting_clip.{field}");
+            load(&file, &named.text).map_err(|(field, message, remedy)| {
+                let key = format!("agents[{index}].{key}.{field}");
                 Error::Clip { path: path.to_owned(), key, file, message, remedy }
-            })?;
-            agent.greeting_clip = Some(clip);
+            })
+        };
+        if let Some(Value::Clip(named)) = &names.greeting {
+            agent.greeting = Greeting::Clip(load(named, "greeting")?);
+        }
+        let announcement = names.keep.recording.and_then(|recording| recording.announcement);
+        if let (Some(named), Some(recording)) = (&announcement, &mut agent.keep.recording) {
+            recording.announcement = Some(load(named, "keep.recording.announcement")?);
         }
     }
     Ok(())

@@ -27,6 +27,9 @@ use crate::{provider, server, store};
 pub struct Config {
     pub server: server::Config,
     pub store: store::Config,
+    pub recordings: store::recordings::Config,
+    /// Where the inputs of calls are kept whose agents say so.
+    pub captures: store::captures::Config,
     pub live: provider::gemini::Config,
     /// Who answers when no live session can be had.
     pub fallback: provider::Config,
@@ -60,6 +63,10 @@ pub struct Secrets {
     pub twilio_auth_token: Option<Secret>,
     /// `TWILIO_AUTH_TOKEN_SECONDARY`: the other token while they are rotated.
     pub twilio_auth_token_secondary: Option<Secret>,
+    /// `DATABASE_URL`: the Postgres of the call log; it has a password in it.
+    pub database_url: Option<Secret>,
+    /// `PATCHCORD_API_TOKEN`: of the HTTP API.
+    pub api_token: Option<Secret>,
     /// Keys of the fallback's providers, by the variable that holds them.
     pub providers: BTreeMap<String, Secret>,
 }
@@ -104,6 +111,8 @@ const GEMINI_API_KEY: &str = "GEMINI_API_KEY";
 const VERTEX_API_KEY: &str = "VERTEX_API_KEY";
 const TWILIO_AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
 const TWILIO_AUTH_TOKEN_SECONDARY: &str = "TWILIO_AUTH_TOKEN_SECONDARY";
+const DATABASE_URL: &str = "DATABASE_URL";
+const API_TOKEN: &str = "PATCHCORD_API_TOKEN";
 
 /// Names the key file of a service account, as for every client of Google Cloud.
 const GOOGLE_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
@@ -130,6 +139,14 @@ impl Config {
         Ok(config)
     }
 
+    /// Where the call log is asked: in Postgres if there is one.
+    pub fn log(&self) -> store::query::Source {
+        match &self.secrets.database_url {
+            Some(url) => store::query::Source::Postgres(url.clone()),
+            None => store::query::Source::Sqlite(self.store.path.clone()),
+        }
+    }
+
     /// Reads the text of a file; `file` is where it came from.
     fn parse(text: &str, file: &Path) -> Result<Self, Error> {
         let mut config = text::parse(text).map_err(|problem| problem.at(file))?;
@@ -137,14 +154,10 @@ impl Config {
         Ok(Self { file: Some(file.to_owned()), ..config })
     }
 
-    /// What the file means but cannot say: no agents is one agent, and an empty greeting is none (TOML has no
-    /// null).
+    /// What the file means but cannot say: no agents is one agent.
     fn complete(&mut self) {
         if self.agents.is_empty() {
             self.agents.push(Agent::default());
-        }
-        for agent in &mut self.agents {
-            agent.greeting.take_if(|greeting| greeting.trim().is_empty());
         }
     }
 
@@ -162,6 +175,8 @@ impl Secrets {
             vertex_api_key: secret(VERTEX_API_KEY),
             twilio_auth_token: secret(TWILIO_AUTH_TOKEN),
             twilio_auth_token_secondary: secret(TWILIO_AUTH_TOKEN_SECONDARY),
+            database_url: secret(DATABASE_URL),
+            api_token: secret(API_TOKEN),
             providers: fallback
                 .key_names()
                 .filter_map(|name| Some((name.to_owned(), secret(name)?)))

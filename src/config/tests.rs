@@ -1,5 +1,6 @@
 //! Files and environments, and what is said about them.
 
+use crate::call::agent::{Greeting, Recording};
 use rstest::rstest;
 use tempfile::TempDir;
 
@@ -170,7 +171,7 @@ fn a_file_that_was_named_must_exist() {
 #[test]
 fn an_empty_greeting_is_none() {
     let config = load("[[agents]]\nname = \"a\"\ngreeting = \"\"\n[[agents]]\nname = \"b\"").unwrap();
-    assert_eq!(config.agents[0].greeting, None);
+    assert_eq!(config.agents[0].greeting, Greeting::None);
     assert_eq!(config.agents[1].greeting, Agent::default().greeting);
 }
 
@@ -191,14 +192,14 @@ fn an_empty_greeting_is_none() {
 )]
 #[case::unknown_section(
     "[sever]",
-    "test.toml:1:2: sever: unknown field `sever`, expected one of `server`, `store`, `live`, `fallback`, `http`, \
+    "test.toml:1:2: sever: unknown field `sever`, expected one of `server`, `store`, `recordings`, `captures`, `live`, `fallback`, `http`, \
      `twilio`, `agents`; \
      did you mean `server`?"
 )]
 #[case::unknown_key_of_an_agent(
     "[[agents]]\nname = \"a\"\n\n[[agents]]\nname = \"b\"\n  vioce = \"Kore\"",
     "test.toml:6:3: agents[1].vioce: unknown field `vioce`, expected one of `name`, `number`, `business_id`, \
-     `prompt`, `greeting`, `model`, `voice`, `language`, `temperature`, `vad`, `greeting_clip`, `last_resort`; did you mean `voice`?"
+     `prompt`, `greeting`, `model`, `voice`, `language`, `temperature`, `vad`, `last_resort`, `keep`; did you mean `voice`?"
 )]
 #[case::wrong_type(
     "[live]\nconnect_timeout_ms = \"5s\"",
@@ -306,6 +307,9 @@ fn a_secret_in_the_file_names_its_variable_and_not_its_value(
 #[case("http.idle_connections_max = 257", "http.idle_connections_max: 257 is not between 0 and 256")]
 #[case("store.path = ''", "store.path: is empty")]
 #[case("store.path = '/'", "store.path: is a folder")]
+#[case("captures.folder = ''", "captures.folder: is empty")]
+#[case("captures.folder = '/dev/null'", "captures.folder: is not a folder")]
+#[case("captures.retention_days = 0", "captures.retention_days: 0 is not between 1 and 3650")]
 #[case("twilio.account_sid = 'AC12'", "twilio.account_sid: is not AC and 32 hexadecimal digits")]
 #[case("agents = [{ name = ' ' }]", "agents[0].name: is empty")]
 #[case("agents = [{ prompt = '' }]", "agents[0].prompt: is empty")]
@@ -423,18 +427,54 @@ fn a_fallback_that_cannot_be_used_is_a_warning_and_a_service_that_cannot_be_made
 }
 
 #[test]
-fn a_greeting_clip_is_read_from_beside_the_configuration() {
+fn a_recorded_greeting_is_read_from_beside_the_configuration() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("p.toml");
     let wav = include_bytes!("../../fixtures/cover/one-moment.wav");
     fs::write(folder.path().join("greeting.wav"), wav).unwrap();
-    let clip = "greeting_clip = { file = \"greeting.wav\", text = \"One moment, please.\" }";
+    let clip = "greeting = { file = \"greeting.wav\", text = \"One moment, please.\" }";
     fs::write(&path, format!("[[agents]]\nname = 'a'\n\n[[agents]]\nname = 'b'\n{clip}")).unwrap();
     let config = Config::load(Some(&path), &keys).unwrap();
-    assert_eq!(config.agents[0].greeting_clip, None);
-    let clip = config.agents[1].greeting_clip.as_ref().unwrap();
+    assert_eq!(config.agents[0].greeting, Agent::default().greeting);
+    let Greeting::Clip(clip) = &config.agents[1].greeting else { panic!("no recording") };
     assert_eq!(clip.text, "One moment, please.");
     assert!(clip.samples.len() > 4000, "{clip:?}");
+}
+
+#[test]
+fn a_call_is_recorded_if_the_agent_has_the_table_for_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("p.toml");
+    let wav = include_bytes!("../../fixtures/cover/one-moment.wav");
+    fs::write(folder.path().join("recorded.wav"), wav).unwrap();
+    let text = "[[agents]]\nname = 'a'\n\n[[agents]]\nname = 'b'\n[agents.keep.recording]\n\n\
+                [[agents]]\nname = 'c'\n[agents.keep.recording]\nretention_days = 30\n\
+                announcement = { file = 'recorded.wav', text = 'This call is recorded.' }\n";
+    fs::write(&path, text).unwrap();
+    let config = Config::load(Some(&path), &keys).unwrap();
+    let recording = |index: usize| config.agents[index].keep.recording.clone();
+    assert_eq!((recording(0), recording(1)), (None, Some(Recording::default())));
+    let last = recording(2).unwrap();
+    assert_eq!(last.announcement.map(|clip| clip.text).as_deref(), Some("This call is recorded."));
+    assert_eq!(last.retention_days, Some(30));
+}
+
+#[test]
+fn an_announcement_that_cannot_be_played_names_its_key() {
+    let text = "[[agents]]\n[agents.keep.recording]\nannouncement = { file = 'missing.wav', text = 'Hi.' }";
+    let error = error(text);
+    assert!(error.starts_with("test.toml: agents[0].keep.recording.announcement.file: "), "{error}");
+}
+
+#[rstest]
+#[case("recordings.folder = ''", "recordings.folder: is empty")]
+#[case("recordings.folder = 'Cargo.toml'", "recordings.folder: is not a folder")]
+#[case(
+    "[[agents]]\nkeep.recording.retention_days = 0",
+    "agents[0].keep.recording.retention_days: is not between 1 and 36500"
+)]
+fn recordings_that_cannot_be_kept_are_found(#[case] text: &str, #[case] expected: &str) {
+    assert_eq!(findings(text), [expected]);
 }
 
 #[rstest]
@@ -445,13 +485,13 @@ fn a_greeting_clip_is_read_from_beside_the_configuration() {
     "test.toml: not a WAV file: the RIFF/WAVE header is missing"
 )]
 #[case("file = 'missing.wav', text = ' '", ".text", "missing.wav: its words are missing")]
-fn a_greeting_clip_that_cannot_be_played_names_key_file_and_remedy(
+fn a_recorded_greeting_that_cannot_be_played_names_key_file_and_remedy(
     #[case] clip: &str,
     #[case] field: &str,
     #[case] message: &str,
 ) {
-    let error = error(&format!("[[agents]]\ngreeting_clip = {{ {clip} }}"));
-    assert!(error.starts_with(&format!("test.toml: agents[0].greeting_clip{field}: ")), "{error}");
+    let error = error(&format!("[[agents]]\ngreeting = {{ {clip} }}"));
+    assert!(error.starts_with(&format!("test.toml: agents[0].greeting{field}: ")), "{error}");
     assert!(error.contains(message) && error.contains("; write "), "{error}");
 }
 
@@ -555,6 +595,8 @@ fn damaged_secrets_are_found_and_not_printed(
 ) {
     let mut config = load(&format!("server.public_url = \"https://v.example.com\"\n{FALLBACK}")).unwrap();
     config.secrets = Secrets {
+        database_url: None,
+        api_token: None,
         gemini_api_key: Some(Secret::new(gemini)),
         vertex_api_key: None,
         twilio_auth_token: Some(Secret::new(twilio)),

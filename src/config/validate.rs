@@ -5,21 +5,26 @@ mod fallback;
 mod live;
 mod origin;
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use self::origin::Origin;
 use super::{
-    Config, Finding, GEMINI_API_KEY, Place, Severity, TWILIO_AUTH_TOKEN, TWILIO_AUTH_TOKEN_SECONDARY,
-    VERTEX_API_KEY,
+    Config, DATABASE_URL, Finding, GEMINI_API_KEY, Place, Severity, TWILIO_AUTH_TOKEN,
+    TWILIO_AUTH_TOKEN_SECONDARY, VERTEX_API_KEY,
 };
 use crate::secret::Secret;
 use crate::server;
+use crate::store::captures;
+use crate::store::postgres::Target;
 
 pub(super) fn findings(config: &Config) -> Vec<Finding> {
     let place = config.file.clone().map_or(Place::NoFile, Place::File);
     let mut report = Report { place, findings: Vec::new() };
     server(&config.server, &mut report);
     store(&config.store.path, &mut report);
+    recordings(&config.recordings.folder, &mut report);
+    captures(&config.captures, &mut report);
     live::check(&config.live, &mut report);
     fallback::check(config, &mut report);
     fallback::check_http(&config.http, &mut report);
@@ -82,6 +87,30 @@ fn store(path: &Path, report: &mut Report) {
     }
 }
 
+fn recordings(folder: &Path, report: &mut Report) {
+    const REMEDY: &str = "write the path of a folder, for example \"data/recordings\"";
+    if folder.as_os_str().is_empty() {
+        report.error("recordings.folder", "is empty", REMEDY);
+    } else if folder.exists() && !folder.is_dir() {
+        report.error("recordings.folder", "is not a folder", REMEDY);
+    }
+}
+
+fn captures(config: &captures::Config, report: &mut Report) {
+    /// Ten years: whoever wants more wants an archive.
+    const RETENTION_DAYS: RangeInclusive<u32> = 1..=3650;
+    const REMEDY: &str = "write the path of a folder, for example \"data/captures\"";
+    if config.folder.as_os_str().is_empty() {
+        report.error("captures.folder", "is empty", REMEDY);
+    } else if config.folder.exists() && !config.folder.is_dir() {
+        report.error("captures.folder", "is not a folder", REMEDY);
+    }
+    if !RETENTION_DAYS.contains(&config.retention_days) {
+        let message = format!("{} is not between 1 and 3650", config.retention_days);
+        report.error("captures.retention_days", message, "write after how many days files are deleted");
+    }
+}
+
 fn twilio(account_sid: Option<&str>, report: &mut Report) {
     /// `AC` and 32 hexadecimal digits (<https://www.twilio.com/docs/glossary/what-is-a-sid>).
     fn is_account_sid(sid: &str) -> bool {
@@ -105,6 +134,11 @@ fn secrets(config: &Config, report: &mut Report) {
         let remedy = "set it to the other token of the rotation, or not at all";
         let message = "is the same as TWILIO_AUTH_TOKEN";
         report.environment(Severity::Warning, TWILIO_AUTH_TOKEN_SECONDARY, message, remedy);
+    }
+    if let Some(Err(error)) = secrets.database_url.as_ref().map(Target::parse) {
+        let remedy =
+            "write postgres://USER:PASSWORD@HOST/DATABASE, or do not set it to keep the call log in a file";
+        report.environment(Severity::Error, DATABASE_URL, &error.to_string(), remedy);
     }
     let named = [
         (GEMINI_API_KEY, &secrets.gemini_api_key),

@@ -77,7 +77,8 @@ impl Default for Config {
 }
 
 /// How speech is told from other sounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Hearing {
     /// By its loudness: costs nothing, and takes music, tones and noise for speech.
     #[default]

@@ -127,7 +127,7 @@ impl Setup {
 }
 
 /// Voice activity detection at the service. `None` leaves the service's default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Vad {
     /// How readily speech is taken to begin.
@@ -142,7 +142,7 @@ pub struct Vad {
     pub no_interruption: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sensitivity {
     Low,

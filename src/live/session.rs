@@ -29,7 +29,8 @@ const STEADY_MIN: Duration = Duration::from_millis(250);
 const RELEASE_MAX: Duration = Duration::from_millis(1200);
 
 /// What a session is allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Config {
     /// For the transport to come up; guarded by the dialler too, which says more about it.
     pub connect_timeout: Duration,

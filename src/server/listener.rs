@@ -7,13 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::api::Peer;
 use super::{State, router};
 
 /// Connections that speak HTTP at once. Media streams leave the count when they are upgraded: the number of calls
@@ -42,11 +46,11 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: impl Futu
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
-        let (stream, slot) = tokio::select! {
+        let (accepted, slot) = tokio::select! {
             () = &mut shutdown => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        connections.spawn(carry(stream, slot, router.clone(), stopping.clone()));
+        connections.spawn(carry(accepted, slot, router.clone(), stopping.clone()));
         while connections.try_join_next().is_some() {}
     }
     drop((listener, stop));
@@ -59,11 +63,11 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: impl Futu
 }
 
 /// The next connection, when there is a slot for it.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (Accepted, OwnedSemaphorePermit) {
     let slot = Arc::clone(slots).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, slot),
+            Ok((stream, peer)) => return (Accepted { stream, peer: Peer(peer) }, slot),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -72,9 +76,14 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, O
     }
 }
 
+struct Accepted {
+    stream: TcpStream,
+    peer: Peer,
+}
+
 /// One connection, to its end or its upgrade.
 async fn carry(
-    stream: TcpStream,
+    Accepted { stream, peer }: Accepted,
     slot: OwnedSemaphorePermit,
     router: Router,
     mut stopping: watch::Receiver<()>,
@@ -82,11 +91,16 @@ async fn carry(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
     }
+    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        service.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let result = tokio::select! {

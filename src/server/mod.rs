@@ -1,9 +1,11 @@
-//! The HTTP side: the carrier's webhooks, the upgrade of its media streams, health.
+//! The HTTP side: the carrier's webhooks, the upgrade of its media streams, the API of the call log, health.
 //!
-//! Everything is believed only for its signature, over the configured public URL, before any other work; a call
+//! What the carrier says is believed only for its signature, over the configured public URL, before any other work; a call
 //! is recorded from the first moment it is known. Knows nothing of what happens in a call: that is the bridge's.
 
 pub mod config;
+
+mod api;
 mod error;
 mod health;
 mod listener;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
+pub use self::api::Api;
 pub use self::config::Config;
 pub use self::listener::serve;
 pub use self::public_url::{InvalidPublicUrl, PublicUrl};
@@ -33,5 +36,6 @@ pub fn router(state: Arc<State>) -> Router {
         .route(webhook::RESUME, post(webhook::resume))
         .route(webhook::STATUS, post(webhook::status))
         .route(media::ROUTE, get(media::open))
+        .merge(api::router(&state))
         .with_state(state)
 }

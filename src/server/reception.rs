@@ -87,6 +87,7 @@ fn context(request: &VoiceRequest, seat: Option<&Seat>, wall: OffsetDateTime) ->
     if let Some(Seat { agent, parameters }) = seat {
         context.business_id.clone_from(&agent.business_id);
         context.agent.clone_from(&agent.name);
+        context.model.clone_from(&agent.model);
         context.prompt.clone_from(&agent.prompt);
         let text = |text: &str| text.to_owned();
         context.parameters = parameters.iter().map(|p| (text(p.name()), text(p.value()))).collect();

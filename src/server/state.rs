@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Config;
 use super::error::Error;
 use super::public_url::{InvalidPublicUrl, PublicUrl};
 use super::tokens::Desk;
+use super::{Api, Config};
 use crate::bridge::Bridge;
 use crate::call::Admission;
 use crate::call::agent::Agent;
@@ -24,6 +24,8 @@ pub struct State {
     pub(super) seats: Vec<Seat>,
     public_url: Option<PublicUrl>,
     auth_tokens: Vec<Secret>,
+    /// `None`: there is no call log to ask.
+    api: Option<Api>,
     /// Requests of any other account are refused; `None`: any account that has the token.
     account_sid: Option<String>,
     desk: Mutex<Desk>,
@@ -72,6 +74,7 @@ impl State {
             seats: agents.into_iter().map(Seat::new).collect::<Result<_, _>>()?,
             public_url,
             auth_tokens,
+            api: None,
             account_sid: None,
             desk: Mutex::default(),
             issued: Notify::new(),
@@ -82,6 +85,16 @@ impl State {
     #[must_use]
     pub fn of_account(self, account_sid: Option<String>) -> Self {
         Self { account_sid, ..self }
+    }
+
+    /// Answers questions to the call log.
+    #[must_use]
+    pub fn with_api(self, api: Api) -> Self {
+        Self { api: Some(api), ..self }
+    }
+
+    pub(super) const fn api(&self) -> Option<&Api> {
+        self.api.as_ref()
     }
 
     /// Refuses the requests of other accounts, however well they are signed.

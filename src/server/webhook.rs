@@ -34,7 +34,10 @@ pub(super) async fn voice(
     extract::State(state): extract::State<Arc<State>>,
     Form(pairs): Form,
 ) -> Result<impl IntoResponse, Error> {
-    reception::receive(&state, &VoiceRequest::new(&pairs), Instant::now().into_std()).map(xml)
+    let document = reception::receive(&state, &VoiceRequest::new(&pairs), Instant::now().into_std())?;
+    // A call that the carrier was told to connect is in the log, whatever becomes of this process.
+    state.bridge.settled().await;
+    Ok(xml(document))
 }
 
 /// The stream of a call ended, with the call still up: the agent is done with it, or could not go on.

@@ -1,17 +1,29 @@
-//! The call log: appends without waiting, keeps in SQLite, answers queries.
+//! The call log: appends without waiting, keeps on the local disk first, answers queries.
 //!
-//! A [`Handle`] puts lines into a bounded queue; one writer task owns the connection and commits what has
-//! gathered in one transaction. [`query`] reads the same file through connections of its own, also from another
-//! process. Knows the vocabulary of the log and nothing of how a call runs.
+//! A [`Handle`] puts lines into a bounded queue; one writer task owns the connection to the local SQLite file and
+//! commits what has gathered in one transaction. Without Postgres that file is the log. With it the file is a
+//! journal, which another task brings to Postgres: calls never wait for either. [`query`] reads the log through
+//! connections of its own, also from another process. Knows the vocabulary of the log and nothing of how a call runs.
 
+pub mod captures;
+pub mod erase;
+pub mod load;
+pub mod postgres;
 pub mod query;
+pub mod recordings;
 
+mod escape;
+mod rows;
+mod shipper;
+mod space;
 mod sqlite;
 mod stamp;
+mod summary;
 mod tally;
+mod words;
 mod writer;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,12 +31,17 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use sqlx::migrate::MigrateError;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use self::postgres::Target;
+use self::shipper::Shipper;
+use self::space::Space;
 pub use self::stamp::Stamp;
 use self::tally::Tally;
-use self::writer::Writer;
+use self::writer::{Destination, Shared, Writer};
 use crate::call::record::{Annotation, Entry};
 
 /// `[store]` of the configuration.
@@ -33,12 +50,17 @@ use crate::call::record::{Annotation, Entry};
 pub struct Config {
     /// The SQLite file; its folder is made if it is missing.
     pub path: PathBuf,
+    /// Below this much free space on its disk new calls are refused.
+    pub free_bytes_min: u64,
+    /// How long records stay in the journal after Postgres has them, hours.
+    pub keep_shipped_hours: u32,
 }
 
 impl Default for Config {
-    /// A file below the working directory: nothing to set up for a first run.
+    /// A file below the working directory: nothing to set up for a first run. A quarter of a gigabyte is minutes of
+    /// log for a thousand calls; a day is the time in which a lost Postgres is restored from a backup.
     fn default() -> Self {
-        Self { path: PathBuf::from("data/patchcord.db") }
+        Self { path: PathBuf::from("data/patchcord.db"), free_bytes_min: 256 << 20, keep_shipped_hours: 24 }
     }
 }
 
@@ -46,8 +68,18 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct Store {
     handle: Handle,
+    writer: Task,
+    shipper: Option<Task>,
+    watcher: JoinHandle<()>,
+    /// The lock on the file: one process writes it.
+    _lock: File,
+}
+
+/// A task that ends when it is told to.
+#[derive(Debug)]
+struct Task {
     stop: oneshot::Sender<()>,
-    writer: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +88,8 @@ pub enum Error {
     Folder { path: PathBuf, source: io::Error },
     #[error("cannot make the call log {}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
+    #[error("another process writes the call log {}: give this one a path of its own", path.display())]
+    Locked { path: PathBuf },
     #[error("cannot open the call log {}: {source}", path.display())]
     Open { path: PathBuf, source: sqlx::Error },
     #[error("cannot bring the call log {} to the current schema: {source}", path.display())]
@@ -66,6 +100,17 @@ pub enum Error {
     Unflushed { left: u64 },
 }
 
+/// Whether trying the same again can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The file, the disk, the network or another process: wait and try again.
+    Retry,
+    /// The disk is full: make room and try again.
+    Full,
+    /// The line itself: it will never be taken.
+    Refuse,
+}
+
 /// Lines waiting for the writer. A call makes about two a second: a thousand calls fill this in eight seconds
 /// of a stuck disk, at a few hundred bytes a line.
 const QUEUE: usize = 16_384;
@@ -74,39 +119,129 @@ const QUEUE: usize = 16_384;
 /// supervisor usually kills after ten.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Time for the journal to reach Postgres after that: what does not is shipped at the next start.
+const SHIP_DEADLINE: Duration = Duration::from_secs(2);
+
 impl Store {
-    /// Opens the file at `path`, making it and its folder (readable by the owner alone) and bringing an older
-    /// schema up to date.
+    /// Opens the file at `path` as the call log, making it and its folder (readable by the owner alone) and bringing
+    /// an older schema up to date. Calls that a process left without an end are ended.
     pub async fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with(&Config { path: path.to_owned(), ..Config::default() }, None).await
+    }
+
+    /// The same; with a target the file is the journal of what is brought there. The target need not be up.
+    pub async fn open_with(config: &Config, target: Option<Target>) -> Result<Self, Error> {
+        let path = &config.path;
         create(path)?;
+        let lock = lock(path)?;
         let options = sqlite::options(path);
-        let connection = sqlite::open(&options, path).await?;
-        let (handle, lines) = Handle::pair(QUEUE);
-        let (stop, stopped) = oneshot::channel();
-        let writer = Writer::new(options, connection, lines, Arc::clone(&handle.tally));
-        Ok(Self { handle, stop, writer: tokio::spawn(writer.run(stopped)) })
+        let mut connection = sqlite::open(&options, path).await?;
+        let written = Arc::new(Notify::new());
+        let destination = match &target {
+            Some(_) => Destination::Journal(Arc::clone(&written)),
+            None => Destination::Tables,
+        };
+        let named = |source| Error::Open { path: path.to_owned(), source };
+        sqlite::recover(&mut connection).await.map_err(named)?;
+        if target.is_none() {
+            let records = sqlite::journal::len(&mut connection).await.map_err(named)?;
+            if records > 0 {
+                tracing::warn!(
+                    records,
+                    "the journal has records for a Postgres, and there is no DATABASE_URL"
+                );
+            }
+        }
+        let shipper = match target {
+            Some(target) => {
+                let journal = sqlite::journal::identity(&mut connection).await.map_err(named)?;
+                let keep = Duration::from_secs(u64::from(config.keep_shipped_hours) * 3600);
+                let shipper = Shipper::new(target, options.clone(), journal, keep, written);
+                Some(Task::spawn(|stop| shipper.run(stop)))
+            }
+            None => None,
+        };
+        Ok(Self::start(config, options, connection, destination, (shipper, lock)))
+    }
+
+    fn start(
+        config: &Config,
+        options: SqliteConnectOptions,
+        connection: SqliteConnection,
+        destination: Destination,
+        (shipper, lock): (Option<Task>, File),
+    ) -> Self {
+        let space = Arc::new(Space::new(&config.path, config.free_bytes_min));
+        let (mut handle, lines) = Handle::pair(QUEUE);
+        handle.space = Some(Arc::clone(&space));
+        let shared = Shared { tally: Arc::clone(&handle.tally), space: Arc::clone(&space) };
+        let writer = Writer::new(options, connection, lines, destination, shared);
+        let watcher = tokio::spawn(space.watch());
+        Self { handle, writer: Task::spawn(|stop| writer.run(stop)), shipper, watcher, _lock: lock }
     }
 
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Writes everything appended so far and closes the file, in five seconds at most. What a handle appends
-    /// afterwards is counted as lost.
+    /// Writes everything appended so far and closes the file, in five seconds at most; then ships what it can in two
+    /// more. What a handle appends afterwards is counted as lost.
     pub async fn close(self) -> Result<(), Error> {
         self.close_within(CLOSE_DEADLINE).await
     }
 
-    async fn close_within(mut self, deadline: Duration) -> Result<(), Error> {
-        let _ = self.stop.send(());
-        if tokio::time::timeout(deadline, &mut self.writer).await.is_err() {
-            self.writer.abort();
+    async fn close_within(self, deadline: Duration) -> Result<(), Error> {
+        self.watcher.abort();
+        self.writer.close_within(deadline).await;
+        if let Some(shipper) = self.shipper {
+            shipper.close_within(SHIP_DEADLINE).await;
         }
         match self.handle.tally.left() {
             0 => Ok(()),
             left => Err(Error::Unflushed { left }),
         }
     }
+}
+
+impl Task {
+    fn spawn<F>(run: impl FnOnce(oneshot::Receiver<()>) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, stopped) = oneshot::channel();
+        Self { stop, task: tokio::spawn(run(stopped)) }
+    }
+
+    async fn close_within(mut self, deadline: Duration) {
+        let _ = self.stop.send(());
+        if tokio::time::timeout(deadline, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+/// Locks the log for this process. The lock goes with the process, however it ends.
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let named = |source| Error::File { path: PathBuf::from(&name), source };
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&name).map_err(named)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned() }),
+        Err(fs::TryLockError::Error(source)) => Err(named(source)),
+    }
+}
+
+/// Brings the file at `path` to the current schema, making it if it is missing; a server may be running.
+pub async fn migrate(path: &Path) -> Result<(), Error> {
+    create(path)?;
+    let connection = sqlite::open(&sqlite::options(path), path).await?;
+    connection.close().await.map_err(|source| Error::Open { path: path.to_owned(), source })
 }
 
 /// Makes the folder and the file where they are missing, for the owner alone. What exists keeps its permissions.
@@ -139,6 +274,7 @@ pub struct Handle {
     lines: mpsc::Sender<Line>,
     watchers: broadcast::Sender<Arc<Entry>>,
     tally: Arc<Tally>,
+    space: Option<Arc<Space>>,
 }
 
 #[derive(Clone, Debug)]
@@ -155,7 +291,7 @@ impl Handle {
     pub fn pair(capacity: usize) -> (Self, mpsc::Receiver<Line>) {
         let (lines, receiver) = mpsc::channel(capacity);
         let (watchers, _) = broadcast::channel(WATCHED);
-        (Self { lines, watchers, tally: Arc::default() }, receiver)
+        (Self { lines, watchers, tally: Arc::default(), space: None }, receiver)
     }
 
     /// Puts an entry into the queue; if the queue is full the entry is lost and counted.
@@ -183,6 +319,20 @@ impl Handle {
     /// Transactions that failed; their lines were tried again.
     pub fn failures(&self) -> u64 {
         self.tally.failures()
+    }
+
+    /// Whether the disk has room for the log of more calls.
+    pub fn has_room(&self) -> bool {
+        self.space.as_ref().is_none_or(|space| !space.is_short())
+    }
+
+    /// Waits until everything that was appended before is on the disk or lost, `deadline` at most. For those who
+    /// have the time: no call waits. Where there is no writer ([`Handle::pair`]) there is nobody to wait for.
+    pub async fn settled(&self, deadline: Duration) {
+        if self.space.is_none() {
+            return;
+        }
+        let _ = tokio::time::timeout(deadline, self.tally.settled()).await;
     }
 
     fn push(&self, line: Line) {

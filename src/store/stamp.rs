@@ -1,4 +1,4 @@
-//! A time as the call log stores it: text that sorts.
+//! A time as the call log stores it: in SQLite text that sorts, in Postgres a `timestamptz`, in both milliseconds.
 
 use std::fmt;
 
@@ -9,8 +9,12 @@ use ::time::{OffsetDateTime, UtcOffset};
 use serde::{Serialize, Serializer};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef};
 use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef};
-use sqlx::{Decode, Encode, Sqlite, Type};
+use sqlx::{Decode, Encode, Postgres, Sqlite, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type as Kind};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// RFC 3339 (section 5.6) in UTC with exactly three decimals: sorts as text, and SQLite's date functions read it.
 const FORMAT: &[FormatItem<'_>] =
@@ -19,6 +23,19 @@ const FORMAT: &[FormatItem<'_>] =
 /// A wall-clock time with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp(pub OffsetDateTime);
+
+impl Stamp {
+    /// Milliseconds since 1970.
+    pub(super) fn unix_ms(self) -> i64 {
+        i64::try_from(self.0.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)
+    }
+
+    /// What is below a millisecond is not kept.
+    fn whole(self) -> OffsetDateTime {
+        let rest = self.0.unix_timestamp_nanos().rem_euclid(1_000_000);
+        self.0 - ::time::Duration::nanoseconds(i64::try_from(rest).unwrap_or(0))
+    }
+}
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,6 +69,35 @@ impl Decode<'_, Sqlite> for Stamp {
         Ok(Self(OffsetDateTime::parse(text, &Rfc3339)?))
     }
 }
+
+impl Type<Postgres> for Stamp {
+    fn type_info() -> PgTypeInfo {
+        <OffsetDateTime as Type<Postgres>>::type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for Stamp {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        Encode::<Postgres>::encode(self.whole(), buffer)
+    }
+}
+
+impl Decode<'_, Postgres> for Stamp {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        let at = <OffsetDateTime as Decode<'_, Postgres>>::decode(value)?;
+        Ok(Self(Self(at).whole()))
+    }
+}
+
+impl PartialSchema for Stamp {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        let description = Some("UTC with milliseconds.");
+        ObjectBuilder::new().schema_type(Kind::String).format(Some(format)).description(description).into()
+    }
+}
+
+impl ToSchema for Stamp {}
 
 #[cfg(test)]
 mod tests {

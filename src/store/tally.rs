@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use crate::time::Throttle;
 
 /// Counts of one queue, shared by its handles and its writer.
@@ -14,6 +16,8 @@ pub(super) struct Tally {
     lost: AtomicU64,
     failures: AtomicU64,
     log: Mutex<Throttle>,
+    /// Somebody waits for lines to be kept.
+    change: Notify,
 }
 
 /// Losses come by the thousand: one line of the process's log a second tells as much.
@@ -27,6 +31,7 @@ impl Default for Tally {
             lost: AtomicU64::default(),
             failures: AtomicU64::default(),
             log: Mutex::new(Throttle::new(LOG_PERIOD)),
+            change: Notify::new(),
         }
     }
 }
@@ -38,10 +43,12 @@ impl Tally {
 
     pub(super) fn keep(&self, count: u64) {
         self.kept.fetch_add(count, Ordering::Relaxed);
+        self.change.notify_waiters();
     }
 
     pub(super) fn lose(&self, count: u64, reason: &str) {
         let lost = self.lost.fetch_add(count, Ordering::Relaxed) + count;
+        self.change.notify_waiters();
         if self.log.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now()) {
             tracing::error!(lost, reason, "entries of the call log were lost");
         }
@@ -61,7 +68,22 @@ impl Tally {
 
     /// Lines neither kept nor lost yet.
     pub(super) fn left(&self) -> u64 {
-        let done = self.kept.load(Ordering::Relaxed) + self.lost();
-        self.accepted.load(Ordering::Relaxed).saturating_sub(done)
+        self.accepted.load(Ordering::Relaxed).saturating_sub(self.done())
+    }
+
+    /// Waits until all lines that are accepted now are kept or lost: lines are kept in their order.
+    pub(super) async fn settled(&self) {
+        let accepted = self.accepted.load(Ordering::Relaxed);
+        loop {
+            let change = self.change.notified();
+            if self.done() >= accepted {
+                return;
+            }
+            change.await;
+        }
+    }
+
+    fn done(&self) -> u64 {
+        self.kept.load(Ordering::Relaxed) + self.lost()
     }
 }

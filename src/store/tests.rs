@@ -8,7 +8,7 @@ use rstest::rstest;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::query::{CallDetail, Query};
+use super::query::{CallDetail, CallRow, Filter, Page, Query};
 use super::*;
 use crate::call::context::{Context, Direction};
 use crate::call::record::{AudioTotals, Cause, Ending, Event, Ledger, Record, Turn};
@@ -64,12 +64,27 @@ impl Scene {
     }
 }
 
+/// Every call of a log, page by page.
+async fn all(query: &Query) -> Vec<CallRow> {
+    let (mut calls, mut after) = (Vec::new(), None);
+    loop {
+        let page = Page::new(Page::LIMIT_MAX, after).unwrap();
+        let page = query.calls(&Filter::default(), &page).await.unwrap();
+        calls.extend(page.calls);
+        after = page.next;
+        if after.is_none() {
+            return calls;
+        }
+    }
+}
+
 fn context() -> Context {
     Context {
         carrier: "twilio".to_owned(),
         call_sid: SID.to_owned(),
         account_sid: "AC1".to_owned(),
         business_id: "acme".to_owned(),
+        model: "gemini-3.8-live".to_owned(),
         agent: "reception".to_owned(),
         direction: Direction::Inbound,
         from: "+14155550123".to_owned(),
@@ -142,14 +157,18 @@ fn annotation(key: &str, seconds: i64) -> Annotation {
 async fn a_whole_call_comes_out_as_it_went_in() {
     let scene = Scene::new();
     let call = scene.round_trip(&story(&scene)).await;
-    assert_eq!(
-        serde_json::to_value(&call).unwrap(),
-        json!({
+    let summary = json!({
+        "business_id": "acme", "model": "gemini-3.8-live", "failed": true, "had_fallback": false,
+        "live_ms": 60_990, "fallback_ms": 0, "dead_air_max_ms": 0, "cover_ms": 0,
+        "prompt_tokens": 0, "response_tokens": 0, "thoughts_tokens": 0, "total_tokens": 0,
+        "records": 7, "erased_at": null,
+    });
+    let mut expected = json!({
             "call_id": "00000000-0000-0000-0000-000000000001", "call_sid": SID, "direction": "inbound",
             "from": "+14155550123", "to": "+14155550199", "agent": "reception",
             "started_at": "2026-11-21T09:00:00.000Z", "answered_at": "2026-11-21T09:00:00.500Z",
             "ended_at": "2026-11-21T09:01:01.500Z", "duration_ms": 61_000, "ending": "all_failed", "turn_count": 2,
-            "carrier": "twilio", "account_sid": "AC1", "business_id": "acme", "prompt": "Be brief.\nBe kind.",
+            "carrier": "twilio", "account_sid": "AC1", "prompt": "Be brief.\nBe kind.",
             "parameters": {"tier": "gold", "room": "7"}, "stream_sid": "MZ1",
             "ending_detail": {
                 "cause": {"of": "live", "cause": {"failure": "closed", "code": 1011, "reason": "busy"}},
@@ -172,8 +191,9 @@ async fn a_whole_call_comes_out_as_it_went_in() {
                             "downlink_dropped_ms": 0, "cover_ms": 0, "dead_air_max_ms": 0}},
             ],
             "annotations": [], "calls_with_sid": 1,
-        })
-    );
+    });
+    expected.as_object_mut().unwrap().extend(summary.as_object().unwrap().clone());
+    assert_eq!(serde_json::to_value(&call).unwrap(), expected);
 }
 
 #[tokio::test]
@@ -287,7 +307,8 @@ async fn of_several_calls_with_one_sid_the_newest_is_shown() {
     let call = scene.read(SID).await.unwrap();
     assert_eq!((call.call.call_id, call.calls_with_sid), (CallId::new(2).to_string(), 3));
     let query = Query::open(&scene.path()).await.unwrap();
-    let listed: Vec<_> = query.calls(2).await.unwrap().into_iter().map(|call| call.call_id).collect();
+    let page = query.calls(&Filter::default(), &Page::new(2, None).unwrap()).await.unwrap();
+    let listed: Vec<_> = page.calls.into_iter().map(|call| call.call_id).collect();
     assert_eq!(listed, [2, 1].map(|call| CallId::new(call).to_string()));
 }
 
@@ -304,9 +325,9 @@ async fn closing_writes_everything_that_was_appended() {
         }
     }
     store.close().await.unwrap();
-    let calls = Query::open(&scene.path()).await.unwrap().calls(u32::MAX).await.unwrap();
+    let calls = all(&Query::open(&scene.path()).await.unwrap()).await;
     assert_eq!((calls.len(), handle.lost()), (1000, 0));
-    assert!(calls.iter().all(|call| call.turn_count == 1 && call.ending.is_some()));
+    assert!(calls.iter().all(|call| call.summary.turn_count == 1 && call.ending.is_some()));
     // What comes too late is counted.
     handle.annotate(annotation("late", 0));
     assert_eq!(handle.lost(), 1);
@@ -361,20 +382,43 @@ async fn a_line_the_database_refuses_is_lost_alone() {
 }
 
 #[tokio::test]
-async fn two_stores_and_a_reader_share_one_file() {
+async fn a_reader_shares_the_file_and_a_second_writer_is_refused() {
     let scene = Scene::new();
     let path = scene.path();
-    let (first, second) = tokio::join!(Store::open(&path), Store::open(&path));
-    let (first, second) = (first.unwrap(), second.unwrap());
+    let store = scene.store().await;
+    let second = Store::open(&path).await;
+    assert!(matches!(&second, Err(Error::Locked { .. })), "{second:?}");
     let query = Query::open(&path).await.unwrap();
     for call in 1..=200_u128 {
-        let handle = if call % 2 == 0 { first.handle() } else { second.handle() };
-        handle.append(scene.entry(&mut scene.ledger(call), 0, opened()));
+        store.handle().append(scene.entry(&mut scene.ledger(call), 0, opened()));
     }
-    assert!(query.calls(10).await.unwrap().len() <= 10);
-    let (first, second) = tokio::join!(first.close(), second.close());
-    assert!(first.is_ok() && second.is_ok());
-    assert_eq!(query.calls(1000).await.unwrap().len(), 200);
+    assert!(all(&query).await.len() <= 200);
+    store.close().await.unwrap();
+    assert_eq!(all(&query).await.len(), 200);
+    scene.store().await.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn calls_of_a_process_that_died_are_ended_once() {
+    let scene = Scene::new();
+    let store = scene.store().await;
+    let entries = story(&scene);
+    entries[..6].iter().for_each(|entry| store.handle().append(entry.clone()));
+    store.handle().settled(Duration::from_secs(5)).await;
+    // The writer is not told to stop: what a killed process leaves.
+    store.writer.task.abort();
+    drop(store);
+    for _ in 0..2 {
+        scene.store().await.close().await.unwrap();
+        let call = scene.read(SID).await.unwrap();
+        assert_eq!(call.call.ending.as_deref(), Some("process_died"));
+        assert_eq!(
+            call.call.ended_at,
+            Some(Stamp(START + Span::milliseconds(61_400))),
+            "when it was last heard of"
+        );
+        assert_eq!((call.turns.len(), call.events.len()), (2, 2));
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The one task that writes the call log.
+//! The one task that writes the local file.
 //!
 //! What gathers in the queue during one commit is the next transaction (group commit). A failure of the database
 //! keeps the batch and tries again on a new connection; a line the database will never take is given up alone.
@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::Line;
-use super::sqlite::{self, Verdict};
+use super::rows::{Batch, Row};
+use super::space::Space;
+use super::sqlite::{self, journal};
 use super::tally::Tally;
+use super::{Line, Verdict};
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -21,7 +23,24 @@ pub(super) struct Writer {
     connection: Option<SqliteConnection>,
     durability: Durability,
     lines: mpsc::Receiver<Line>,
-    tally: Arc<Tally>,
+    destination: Destination,
+    shared: Shared,
+}
+
+/// What the writer tells others.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) tally: Arc<Tally>,
+    pub(super) space: Arc<Space>,
+}
+
+/// Where rows go.
+#[derive(Clone, Debug)]
+pub(super) enum Destination {
+    /// Into the tables that answer questions.
+    Tables,
+    /// Into the journal; who ships it is told.
+    Journal(Arc<Notify>),
 }
 
 /// `PRAGMA synchronous`: what a commit survives.
@@ -39,7 +58,7 @@ struct Refused;
 
 /// Lines in one transaction: enough that the cost of a commit vanishes, few enough that readers of the file see
 /// progress and another process gets its turn.
-const BATCH: usize = 512;
+const BATCH: usize = 1024;
 
 /// Between attempts: doubled from the first to the last. A lock is gone at once, a full disk after minutes.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -50,9 +69,11 @@ impl Writer {
         options: SqliteConnectOptions,
         connection: SqliteConnection,
         lines: mpsc::Receiver<Line>,
-        tally: Arc<Tally>,
+        destination: Destination,
+        shared: Shared,
     ) -> Self {
-        Self { options, connection: Some(connection), durability: Durability::Normal, lines, tally }
+        let durability = Durability::Normal;
+        Self { options, connection: Some(connection), durability, lines, destination, shared }
     }
 
     /// Writes until every handle is gone, or until `stop`; either way the queue is empty at the end.
@@ -78,44 +99,57 @@ impl Writer {
 
     /// Writes the batch, however long the database takes to accept it, and empties it.
     async fn keep(&mut self, batch: &mut Vec<Line>) {
-        if self.persist(batch).await.is_err() {
-            for line in &*batch {
-                self.keep_alone(line).await;
+        let mut rows = Vec::with_capacity(batch.len());
+        for line in batch.drain(..) {
+            match Row::of(&line) {
+                Ok(row) => rows.push(row),
+                Err(error) => self.shared.tally.lose(1, &error.to_string()),
             }
         }
-        batch.clear();
-    }
-
-    async fn keep_alone(&mut self, line: &Line) {
-        if self.persist(slice::from_ref(line)).await.is_err() {
-            self.tally.lose(1, "the database refused it");
+        if self.persist(&rows).await.is_err() {
+            for row in &rows {
+                self.keep_alone(row).await;
+            }
+        }
+        if let Destination::Journal(written) = &self.destination {
+            written.notify_one();
         }
     }
 
-    /// Commits the lines, trying again until it is done or the database refuses one of them.
-    async fn persist(&mut self, lines: &[Line]) -> Result<(), Refused> {
+    async fn keep_alone(&mut self, row: &Row) {
+        if self.persist(slice::from_ref(row)).await.is_err() {
+            self.shared.tally.lose(1, "the database refused it");
+        }
+    }
+
+    /// Commits the rows, trying again until it is done or the database refuses one of them.
+    async fn persist(&mut self, rows: &[Row]) -> Result<(), Refused> {
         let mut pause = PAUSE_MIN;
         loop {
-            let Err(error) = self.commit(lines).await else {
-                self.tally.keep(lines.len() as u64);
+            let Err(error) = self.commit(rows).await else {
+                self.shared.tally.keep(rows.len() as u64);
                 return Ok(());
             };
             self.disconnect();
-            self.tally.fail();
-            if sqlite::verdict(&error) == Verdict::Refuse {
-                tracing::warn!(%error, lines = lines.len(), "the database refuses a line of the call log");
-                return Err(Refused);
+            self.shared.tally.fail();
+            match sqlite::verdict(&error) {
+                Verdict::Refuse => {
+                    tracing::warn!(%error, rows = rows.len(), "the database refuses a line of the call log");
+                    return Err(Refused);
+                }
+                Verdict::Full => self.shared.space.release(),
+                Verdict::Retry => {}
             }
-            tracing::warn!(%error, lines = lines.len(), "the call log cannot be written, trying again");
+            tracing::warn!(%error, rows = rows.len(), "the call log cannot be written, trying again");
             tokio::time::sleep(pause).await;
             pause = PAUSE_MAX.min(pause * 2);
         }
     }
 
-    /// One transaction with these lines.
-    async fn commit(&mut self, lines: &[Line]) -> Result<(), sqlx::Error> {
-        let wanted =
-            if lines.iter().any(sqlite::is_precious) { Durability::Full } else { Durability::Normal };
+    /// One transaction with these rows.
+    async fn commit(&mut self, rows: &[Row]) -> Result<(), sqlx::Error> {
+        let is_precious = rows.iter().any(|row| matches!(row, Row::Ended(_)));
+        let wanted = if is_precious { Durability::Full } else { Durability::Normal };
         let connection = match &mut self.connection {
             Some(connection) => connection,
             closed @ None => closed.insert(self.options.connect().await?),
@@ -126,9 +160,13 @@ impl Writer {
             self.durability = wanted;
         }
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        for line in lines {
-            sqlite::write(&mut transaction, line).await?;
+        match &self.destination {
+            Destination::Tables => {
+                sqlite::apply::apply(&mut transaction, &Batch::of(rows.iter().cloned())).await?;
+            }
+            Destination::Journal(_) => journal::append(&mut transaction, rows).await?,
         }
+        journal::note(&mut transaction, rows).await?;
         transaction.commit().await
     }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use patchcord::audio::{g711, wav};
 use patchcord::bridge::{Bridge, Offer};
-use patchcord::call::agent::Agent;
+use patchcord::call::agent::{Agent, Greeting};
+use patchcord::id::CallId;
 use patchcord::live::session;
 use patchcord::net::dial;
 use patchcord::provider::gemini::{Config as LiveConfig, Dialer};
@@ -19,6 +20,7 @@ use patchcord::server::{self, State};
 use patchcord::sim::carrier::{self, Fixture, Report};
 use patchcord::sim::gemini::{self, Behaviour, Scenario, SetupReply};
 use patchcord::sim::providers::{self, Pace, Rule, Script};
+use patchcord::store::captures::{self, Captures};
 use patchcord::store::query::{CallDetail, EventRow, Query};
 use patchcord::store::{Handle, Store};
 use tempfile::TempDir;
@@ -46,7 +48,11 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) async fn start(agent: Agent, offer: Offer, store: Handle) -> Self {
-        let bridge = Arc::new(Bridge::new(store, offer));
+        Self::serve(agent, Bridge::new(store, offer)).await
+    }
+
+    pub(crate) async fn serve(agent: Agent, bridge: Bridge) -> Self {
+        let bridge = Arc::new(bridge);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let config = server::Config { public_url: Some(url.clone()), ..server::Config::default() };
@@ -70,6 +76,7 @@ impl Front {
 pub(crate) struct World {
     front: Front,
     store: Store,
+    captures: Captures,
     folder: TempDir,
 }
 
@@ -77,12 +84,21 @@ impl World {
     pub(crate) async fn start(agent: Agent, offer: Offer) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("calls.db")).await.unwrap();
-        let front = Front::start(agent, offer, store.handle()).await;
-        Self { front, store, folder }
+        let captures = captures::Config { folder: folder.path().to_owned(), ..captures::Config::default() };
+        let captures = Captures::start(&captures).unwrap();
+        let bridge = Bridge::new(store.handle(), offer).with_captures(captures.handle());
+        let front = Front::serve(agent, bridge).await;
+        Self { front, store, captures, folder }
     }
 
     /// One call from its webhook to its end, and what the log says about it.
     pub(crate) async fn place(self, fixture: Fixture) -> (Report, CallDetail) {
+        let (report, detail, _) = self.place_and_keep(fixture).await;
+        (report, detail)
+    }
+
+    /// The same, and the inputs of the call if its agent keeps them.
+    pub(crate) async fn place_and_keep(self, fixture: Fixture) -> (Report, CallDetail, Option<String>) {
         let webhook = format!("{}/twilio/voice", self.front.url);
         let report =
             carrier::place(carrier::Config::new(webhook, Secret::new(AUTH_TOKEN), fixture)).await.unwrap();
@@ -91,15 +107,18 @@ impl World {
         assert!(violations.iter().all(|violation| is_known(&violation.what)), "{violations:?}");
         self.front.stop().await;
         self.store.close().await.unwrap();
+        assert!(self.captures.close().await);
         let query = Query::open(&self.folder.path().join("calls.db")).await.unwrap();
         let detail = query.call(&report.caller.call_sid).await.unwrap().expect("the call is in the log");
-        (report, detail)
+        let call = CallId::new(detail.call.call_id.parse::<uuid::Uuid>().unwrap().as_u128());
+        let kept = std::fs::read_to_string(captures::path(self.folder.path(), call)).ok();
+        (report, detail, kept)
     }
 }
 
 /// An agent that waits for the caller.
 pub(crate) fn agent() -> Agent {
-    Agent { name: "test".into(), business_id: "acme".into(), greeting: None, ..Agent::default() }
+    Agent { name: "test".into(), business_id: "acme".into(), greeting: Greeting::None, ..Agent::default() }
 }
 
 /// A service that answers at once.

@@ -1,5 +1,6 @@
 //! Properties that hold whatever the peers do and whenever they do it.
 
+use crate::call::agent::Greeting;
 use proptest::prelude::*;
 
 use super::*;
@@ -251,7 +252,10 @@ impl Shell {
 }
 
 fn troubled(is_greeted: bool, has_fallback: bool) -> World {
-    let agent = Agent { greeting: is_greeted.then(|| "Greet.".to_owned()), ..Agent::default() };
+    let agent = Agent {
+        greeting: if is_greeted { Greeting::Instruction("Greet.".to_owned()) } else { Greeting::None },
+        ..Agent::default()
+    };
     let live = live::session::Config { endpoints: 2, ..live::session::Config::default() };
     let endpoints = vec![Endpoint::default(); 2];
     let mut world = World::with(agent, Services { live, endpoints, has_fallback, ..Services::default() });

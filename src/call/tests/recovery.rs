@@ -1,6 +1,7 @@
 //! Stories of calls that outlive their model.
 
 use super::*;
+use crate::call::agent::Greeting;
 use crate::carrier::FollowUp;
 use crate::id::JobId;
 use crate::job;
@@ -18,7 +19,7 @@ fn services(endpoints: usize, has_fallback: bool) -> Services {
 impl World {
     /// A call whose live session is set up and that has a fallback.
     fn with_fallback() -> Self {
-        let mut world = Self::with(Agent { greeting: None, ..Agent::default() }, services(1, true));
+        let mut world = Self::with(Agent { greeting: Greeting::None, ..Agent::default() }, services(1, true));
         world.start_stream(start());
         world.set_up();
         world.outputs.clear();
@@ -299,7 +300,7 @@ fn garbage_is_borne_up_to_a_point() {
 
 #[test]
 fn without_a_fallback_the_caller_hears_an_apology_and_is_handed_on() {
-    let agent = Agent { greeting: None, last_resort: FollowUp::Voicemail, ..Agent::default() };
+    let agent = Agent { greeting: Greeting::None, last_resort: FollowUp::Voicemail, ..Agent::default() };
     let mut world = World::with(agent, services(1, false));
     world.start_stream(start());
     world.refuse(401);
@@ -319,7 +320,7 @@ fn without_a_fallback_the_caller_hears_an_apology_and_is_handed_on() {
 
 #[test]
 fn a_second_endpoint_is_tried_before_the_fallback() {
-    let mut world = World::with(Agent { greeting: None, ..Agent::default() }, services(2, true));
+    let mut world = World::with(Agent { greeting: Greeting::None, ..Agent::default() }, services(2, true));
     world.start_stream(start());
     world.refuse(429);
     let dials: Vec<_> = world
@@ -337,7 +338,7 @@ fn a_second_endpoint_is_tried_before_the_fallback() {
 /// Live is refused from the start: the fallback hears what was said meanwhile, thinks and speaks.
 #[test]
 fn a_refused_call_is_carried_by_the_fallback() {
-    let mut world = World::with(Agent { greeting: None, ..Agent::default() }, services(1, true));
+    let mut world = World::with(Agent { greeting: Greeting::None, ..Agent::default() }, services(1, true));
     world.start_stream(start());
     for _ in 0..25 {
         world.caller(&loud());
@@ -373,8 +374,10 @@ fn a_refused_call_is_carried_by_the_fallback() {
 
 #[test]
 fn a_fallback_that_fails_too_ends_with_the_apology_and_cancels_its_jobs() {
-    let mut world =
-        World::with(Agent { greeting: Some("Greet.".into()), ..Agent::default() }, services(1, true));
+    let mut world = World::with(
+        Agent { greeting: Greeting::Instruction("Greet.".into()), ..Agent::default() },
+        services(1, true),
+    );
     world.start_stream(start());
     world.refuse(403);
     for _ in 0..3 {
@@ -389,7 +392,7 @@ fn a_fallback_that_fails_too_ends_with_the_apology_and_cancels_its_jobs() {
 /// The call returns to live at a turn boundary, with the conversation so far.
 #[test]
 fn a_call_in_the_fallback_returns_to_live_when_it_is_healthy_again() {
-    let mut world = World::with(Agent { greeting: None, ..Agent::default() }, services(1, true));
+    let mut world = World::with(Agent { greeting: Greeting::None, ..Agent::default() }, services(1, true));
     world.start_stream(start());
     world.refuse(503);
     world.pass(1000);
@@ -409,9 +412,9 @@ fn a_call_in_the_fallback_returns_to_live_when_it_is_healthy_again() {
 }
 
 #[test]
-fn the_greeting_clip_is_heard_at_once_whatever_the_model_does() {
+fn a_recorded_greeting_is_heard_at_once_whatever_the_model_does() {
     let clip = clip::Clip { text: "Welcome.".into(), samples: vec![1000; 8000].into() };
-    let agent = Agent { greeting_clip: Some(clip), ..Agent::default() };
+    let agent = Agent { greeting: Greeting::Clip(clip), ..Agent::default() };
     let mut world = World::with(agent, services(1, true));
     world.start_stream(start());
     assert_eq!(world.frames().count(), 10, "the first 200 ms at once");
@@ -438,8 +441,10 @@ fn a_caller_who_speaks_over_old_words_while_nobody_listens_is_not_talked_over() 
 
 #[test]
 fn a_call_that_ends_in_the_fallback_leaves_nothing_running() {
-    let mut world =
-        World::with(Agent { greeting: Some("Greet.".into()), ..Agent::default() }, services(1, true));
+    let mut world = World::with(
+        Agent { greeting: Greeting::Instruction("Greet.".into()), ..Agent::default() },
+        services(1, true),
+    );
     world.start_stream(start());
     world.refuse(403);
     let (llm, _) = world.started_job(job::Kind::Think).expect("the greeting is thought of");

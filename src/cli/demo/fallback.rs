@@ -12,7 +12,7 @@ use super::hearing;
 use super::notes::Journal;
 use super::speech::Speech;
 use super::stage::{Cast, Model, Played, Stage};
-use crate::call::agent::Agent;
+use crate::call::agent::{Agent, Greeting};
 use crate::call::record::{Entry, Event, Record};
 use crate::provider::{self, llm, stt, tts};
 use crate::secret::Secret;
@@ -147,7 +147,7 @@ fn agent() -> Agent {
     Agent {
         name: "fallback".to_owned(),
         business_id: "demo".to_owned(),
-        greeting: None,
+        greeting: Greeting::None,
         prompt: "You answer the telephone. One short sentence at a time.".to_owned(),
         ..Agent::default()
     }

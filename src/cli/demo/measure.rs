@@ -6,7 +6,7 @@ use anyhow::ensure;
 use futures_util::future::try_join_all;
 
 use super::stage::{Cast, Model, Stage};
-use crate::call::agent::Agent;
+use crate::call::agent::{Agent, Greeting};
 use crate::sim::carrier::latency::Quantiles;
 use crate::sim::carrier::{Fixture, probe};
 use crate::sim::gemini::Scenario;
@@ -26,7 +26,7 @@ const SETTLE: Duration = Duration::from_millis(1500);
 pub(super) async fn delay(store: store::Handle) -> anyhow::Result<()> {
     println!("── The delay that the bridge adds ──");
     println!("   {CALLS} calls of {PROBES} bursts each, against a model that answers in the same breath …");
-    let agent = Agent { name: "probe".to_owned(), greeting: None, ..Agent::default() };
+    let agent = Agent { name: "probe".to_owned(), greeting: Greeting::None, ..Agent::default() };
     let stage = Stage::build(store, Cast::of(Model::simulated(Scenario::probe()), agent)).await?;
     let calls = (1..=CALLS).map(|seed| {
         stage.call(Fixture::probes(probe::Plan { count: PROBES, period: PERIOD, settle: SETTLE, seed }))

@@ -20,7 +20,7 @@ use self::conversation::Conversation;
 use self::speech::Speech;
 use self::stage::{Cast, Model, Played, Stage};
 use super::{logging, render, text};
-use crate::call::agent::Agent;
+use crate::call::agent::{Agent, Greeting, Keep};
 use crate::sim::carrier::{Fixture, Report};
 use crate::sim::gemini::Scenario;
 use crate::store::Store;
@@ -48,6 +48,11 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// The folder of the inputs of the calls.
+    fn captures(&self) -> PathBuf {
+        self.out.join("captures")
+    }
+
     async fn speech(&self) -> anyhow::Result<Option<Speech>> {
         match (&self.speech, &self.speech_server) {
             (Some(url), _) => Ok(Some(Speech::at(url))),
@@ -80,7 +85,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let outcome = Box::pin(play(&args, &store)).await;
     store.close().await?;
     let calls = outcome?;
-    show(&database, &calls).await
+    show(&database, &calls).await?;
+    again(&args.captures(), &database, &calls);
+    Ok(())
 }
 
 /// Plays every scene; gives the calls' ids.
@@ -90,7 +97,8 @@ async fn play(args: &Args, store: &Store) -> anyhow::Result<Vec<String>> {
         let Scene { title, name, fixture, scenario, agent } = scene;
         println!("── Call {}: {title} ──", index + 1);
         let model = if args.live { Model::real()? } else { Model::simulated(scenario) };
-        let stage = Stage::build(store.handle(), Cast::of(model, agent)).await?;
+        let cast = Cast { captures: Some(args.captures()), ..Cast::of(model, agent) };
+        let stage = Stage::build(store.handle(), cast).await?;
         let conversation = Conversation::print(store.handle().watch());
         let Played { report, barge_ins } = stage.call(fixture).await?;
         conversation.finish().await;
@@ -134,7 +142,8 @@ fn scenes() -> anyhow::Result<[Scene; 2]> {
         name: name.to_owned(),
         business_id: "demo".to_owned(),
         prompt: prompt.to_owned(),
-        greeting: None,
+        greeting: Greeting::None,
+        keep: Keep { inputs: true, recording: None },
         ..Agent::default()
     };
     Ok([
@@ -173,6 +182,14 @@ fn summarise(report: &Report, wav: &Path, barge_ins: &[Duration]) {
         audio.underruns,
         wav.display()
     );
+}
+
+/// How the first call is played again.
+fn again(captures: &Path, database: &Path, calls: &[String]) {
+    if let Some(call) = calls.first() {
+        let (captures, database) = (captures.display(), database.display());
+        println!("Play again:  patchcord replay --captures {captures} --db {database} {call}");
+    }
 }
 
 /// The rows of the call log.

@@ -1,6 +1,7 @@
 //! A server, a simulated model and a simulated carrier on free loopback ports.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -61,12 +62,14 @@ pub(super) struct Cast {
     pub(super) fallback: provider::Config,
     /// Keys of the fallback's providers, by the variable that holds them.
     pub(super) keys: BTreeMap<String, Secret>,
+    /// Where the inputs of the calls are kept, if they are.
+    pub(super) captures: Option<PathBuf>,
 }
 
 impl Cast {
     /// Nobody beside the model.
     pub(super) fn of(model: Model, agent: Agent) -> Self {
-        Self { model, agent, fallback: provider::Config::default(), keys: BTreeMap::new() }
+        Self { model, agent, fallback: provider::Config::default(), keys: BTreeMap::new(), captures: None }
     }
 }
 
@@ -94,6 +97,9 @@ impl Stage {
     pub(super) async fn build(store: store::Handle, cast: Cast) -> anyhow::Result<Self> {
         let mut config = Config { agents: vec![cast.agent], fallback: cast.fallback, ..Config::default() };
         config.secrets.providers = cast.keys;
+        if let Some(folder) = cast.captures {
+            config.captures.folder = folder;
+        }
         let (model, authority) = engage(cast.model, &mut config).await?;
         let interruptions = Arc::default();
         if let Some(model) = &model {

@@ -53,6 +53,9 @@ const TEMPERATURE: RangeInclusive<f32> = 0.0..=2.0;
 const PREFIX_PADDING_MS: RangeInclusive<u32> = 0..=2_000;
 const SILENCE_DURATION_MS: RangeInclusive<u32> = 100..=10_000;
 
+/// A day is the least that can be told; a century is for ever.
+const RETENTION_DAYS: RangeInclusive<u32> = 1..=36_500;
+
 pub(super) fn check(agents: &[Agent], report: &mut Report) {
     for (index, agent) in agents.iter().enumerate() {
         let mut entry = Entry { index, report };
@@ -62,6 +65,7 @@ pub(super) fn check(agents: &[Agent], report: &mut Report) {
         speech(agent, &mut entry);
         vad(&agent.vad, &mut entry);
         last_resort(&agent.last_resort, &mut entry);
+        recording(agent, &mut entry);
     }
 }
 
@@ -182,6 +186,14 @@ fn last_resort(last_resort: &FollowUp, entry: &mut Entry<'_>) {
             entry.error("last_resort.to", "is not an E.164 number", remedy);
         }
         FollowUp::Transfer { .. } | FollowUp::HangUp | FollowUp::Voicemail => {}
+    }
+}
+
+fn recording(agent: &Agent, entry: &mut Entry<'_>) {
+    let retention = agent.keep.recording.as_ref().and_then(|recording| recording.retention_days);
+    if retention.is_some_and(|days| !RETENTION_DAYS.contains(&days)) {
+        let remedy = "write whole days, or delete the key to keep recordings until somebody deletes them";
+        entry.error("keep.recording.retention_days", "is not between 1 and 36500", remedy);
     }
 }
 

@@ -38,6 +38,13 @@ pub enum Cause {
     Lost,
 }
 
+/// A message of audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    pub at: Instant,
+    pub len: usize,
+}
+
 /// How a mark came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -63,6 +70,7 @@ pub struct Playout {
     timeline: Timeline,
     echoes: VecDeque<Echo>,
     drops: Vec<Drop>,
+    arrivals: Vec<Arrival>,
     underruns: u64,
     /// The last thing was a `clear`: the gap after it is meant.
     cleared: bool,
@@ -79,6 +87,7 @@ impl Playout {
         let hole = gap.is_some_and(|gap| !gap.is_zero() && gap < UNDERRUN_MAX);
         self.underruns += u64::from(hole && !self.cleared);
         self.cleared = false;
+        self.arrivals.push(Arrival { at: now, len: bytes.len() });
         self.timeline.push(now, bytes);
         Ok(())
     }
@@ -123,7 +132,8 @@ impl Playout {
     pub fn finish(mut self, now: Instant) -> Played {
         let len = self.timeline.cut(now);
         self.dropped(now, len, Cause::Lost);
-        Played { timeline: self.timeline, drops: self.drops, underruns: self.underruns }
+        let Self { timeline, drops, arrivals, underruns, .. } = self;
+        Played { timeline, drops, arrivals, underruns }
     }
 
     fn dropped(&mut self, at: Instant, len: usize, cause: Cause) {
@@ -141,6 +151,8 @@ impl Playout {
 pub struct Played {
     pub timeline: Timeline,
     pub drops: Vec<Drop>,
+    /// When the messages came of what was played or dropped later.
+    pub arrivals: Vec<Arrival>,
     pub underruns: u64,
 }
 
@@ -150,6 +162,7 @@ impl Played {
         let offset = self.timeline.bytes().len();
         self.drops.extend(later.drops.iter().map(|drop| Drop { after: drop.after + offset, ..*drop }));
         self.timeline.append(&later.timeline);
+        self.arrivals.extend(&later.arrivals);
         self.underruns += later.underruns;
     }
 

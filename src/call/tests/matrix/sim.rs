@@ -1,5 +1,6 @@
 //! One call in its world: time, the peers, the fault, and what must never happen.
 
+use crate::call::agent::Greeting;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::faults::{Dial, Fault, Ill, Moment, Strike};
@@ -112,7 +113,10 @@ impl Sim {
     fn new(moment: Moment, is_late: bool, faults: &[Fault]) -> Self {
         let is_greeted = matches!(moment, Moment::Greeting | Moment::Start);
         let has_fallback = moment != Moment::Ending;
-        let agent = Agent { greeting: is_greeted.then(|| GREETING.to_owned()), ..Agent::default() };
+        let agent = Agent {
+            greeting: if is_greeted { Greeting::Instruction(GREETING.to_owned()) } else { Greeting::None },
+            ..Agent::default()
+        };
         let services = Services {
             live: live::session::Config::default(),
             endpoints: vec![Endpoint::default()],
@@ -565,7 +569,7 @@ impl Sim {
                     self.world.call.handle_carrier(carrier::Event::Mark(Some(mark)), self.world.now);
                 }
             }
-            Output::Carrier(Command::Close(_)) | Output::FollowUp(_) => {}
+            Output::Carrier(Command::Close(_)) | Output::FollowUp(_) | Output::Tape(_) => {}
             Output::Dial { link, endpoint } => self.dial(link, endpoint),
             Output::Live(link, command) => self.tell(link, command),
             Output::Start(id, request) => {

@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 
 use super::trial;
 use crate::breaker::{FAILURES_MAX, PROBE_INTERVAL};
-use crate::call::agent::Agent;
+use crate::call::agent::{Agent, Greeting};
 use crate::cli::demo::caller::{self, Caller};
 use crate::cli::demo::notes::Notes;
 use crate::cli::demo::stage::{Cast, Model, Stage};
@@ -36,7 +36,7 @@ pub(super) async fn play(store: store::Handle) -> anyhow::Result<Outage> {
     let caller = Caller::asking(&[(1_500, caller::BRIDGE)], 9_000)?;
     let answers = fallback::simulate(vec![caller::BRIDGE.said.to_owned(); CALLS as usize]).await?;
     let model = Model::Simulated(Box::new(trial::refusing(503)), Scenario::default());
-    let agent = Agent { name: "outage".to_owned(), greeting: None, ..Agent::default() };
+    let agent = Agent { name: "outage".to_owned(), greeting: Greeting::None, ..Agent::default() };
     let mut cast = Cast::of(model, agent);
     cast.keys = fallback::keys();
     cast.fallback = fallback::simulated_providers(&answers);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::case::{Case, Live, Recovery, Seconds, scenario};
 use super::row::Row;
-use crate::call::agent::Agent;
+use crate::call::agent::{Agent, Greeting};
 use crate::call::record::{Entry, Event, Record, Rung};
 use crate::cli::demo::caller::Window;
 use crate::cli::demo::notes::{Journal, Notes};
@@ -47,7 +47,7 @@ pub(super) async fn play(case: &mut Case, store: store::Handle) -> anyhow::Resul
 }
 
 fn agent() -> Agent {
-    Agent { name: "fault".to_owned(), greeting: None, ..Agent::default() }
+    Agent { name: "fault".to_owned(), greeting: Greeting::None, ..Agent::default() }
 }
 
 /// A second provider of every kind.

@@ -1,0 +1,98 @@
+//! What many calls come to, as tables for a terminal.
+
+use super::render::{aligned, moment};
+use super::text::{cell, line, seconds};
+use crate::store::query::stats::{Group, Latency, Stats};
+
+const HEADINGS: [&str; 9] =
+    ["", "CALLS", "FAILED", "FALLBACK", "MINUTES", "TURNS", "DEAD AIR", "TOKENS", "COST"];
+const RIGHT: [bool; 9] = [false, true, true, true, true, true, true, true, true];
+
+/// Days in the table; JSON and CSV have them all.
+const DAYS: usize = 31;
+
+pub(crate) fn stats(stats: &Stats) -> String {
+    if stats.total.counts.calls == 0 {
+        return "No call ended in that time.\n".to_owned();
+    }
+    let days = &stats.by_day[stats.by_day.len().saturating_sub(DAYS)..];
+    let title = if days.len() < stats.by_day.len() { "LAST DAYS" } else { "DAYS" };
+    let sections = [
+        groups(&[("", std::slice::from_ref(&stats.total))]),
+        groups(&[(title, days), ("AGENTS", &stats.by_agent), ("MODELS", &stats.by_model)]),
+        latencies(stats),
+        longest_dead_air(stats),
+        failures(stats),
+    ];
+    sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn groups(parts: &[(&str, &[Group])]) -> String {
+    let mut rows = Vec::new();
+    for (title, groups) in parts {
+        let mut headings = HEADINGS.map(str::to_owned);
+        headings[0] = (*title).to_owned();
+        rows.push(headings);
+        rows.extend(groups.iter().map(cells));
+    }
+    aligned(&rows, RIGHT)
+}
+
+fn cells(group: &Group) -> [String; 9] {
+    const NAME: usize = 32;
+    let counts = &group.counts;
+    [
+        cell(&group.name, NAME),
+        counts.calls.to_string(),
+        percent(group.failed_share),
+        percent(group.fallback_share),
+        format!("{:.1}", counts.duration_ms as f64 / 60_000.0),
+        counts.turns.to_string(),
+        format!("{} s", seconds(counts.dead_air_max_ms)),
+        counts.tokens.total_tokens.to_string(),
+        group.cost_usd.map(|cost| format!("${cost:.2}")).unwrap_or_default(),
+    ]
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map(|share| format!("{:.1} %", share * 100.0)).unwrap_or_default()
+}
+
+fn latencies(stats: &Stats) -> String {
+    let mut rows = vec![["ANSWERS AFTER", "ANSWERS", "P50", "P90", "P95", "P99"].map(str::to_owned)];
+    for group in stats.by_model.iter().chain([&stats.total]) {
+        if let Some(Latency { answers, p50_ms, p90_ms, p95_ms, p99_ms }) = group.latency {
+            let name = cell(&group.name, 32);
+            let [a, b, c, d] = [p50_ms, p90_ms, p95_ms, p99_ms].map(|ms| format!("{ms} ms"));
+            rows.push([name, answers.to_string(), a, b, c, d]);
+        }
+    }
+    if rows.len() == 1 { String::new() } else { aligned(&rows, [false, true, true, true, true, true]) }
+}
+
+fn longest_dead_air(stats: &Stats) -> String {
+    let mut rows = vec![["LONGEST DEAD AIR", "SID", "AGENT", "START"].map(str::to_owned)];
+    rows.extend(stats.longest_dead_air.iter().map(|call| {
+        let waited = format!("{} s", seconds(call.dead_air_max_ms));
+        [waited, cell(&call.call_sid, 36), cell(&call.agent, 24), moment(call.started_at)]
+    }));
+    if rows.len() == 1 { String::new() } else { aligned(&rows, [true, false, false, false]) }
+}
+
+fn failures(stats: &Stats) -> String {
+    let mut rows = vec![["FAILED CALLS", "ENDING", "CAUSE", "LAST"].map(str::to_owned)];
+    rows.extend(stats.failures.iter().map(|kind| {
+        let cause = kind.cause.as_deref().map_or_else(|| "-".to_owned(), line);
+        [kind.calls.to_string(), line(&kind.ending), cause, moment(kind.newest_at)]
+    }));
+    if rows.len() == 1 {
+        return String::new();
+    }
+    let mut newest = vec![["LAST FAILED", "SID", "AGENT", "ENDING"].map(str::to_owned)];
+    newest.extend(stats.newest_failures.iter().map(|call| {
+        let ending = call.ending_text.as_deref().unwrap_or(&call.ending);
+        [moment(call.started_at), cell(&call.call_sid, 36), cell(&call.agent, 24), cell(ending, 80)]
+    }));
+    let kinds = aligned(&rows, [true, false, false, false]);
+    format!("{kinds}\n{}", aligned(&newest, [false, false, false, false]))
+}

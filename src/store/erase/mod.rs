@@ -1,0 +1,86 @@
+//! Removing the personal fields and the words of calls everywhere, and leaving what is accounted for.
+//!
+//! What remains of a call: its ids, agent, times, ending, counts and costs. What was removed is overwritten in the
+//! local file, its write-ahead log is emptied, and rows that are on their way to Postgres lose it too. Postgres
+//! itself overwrites when it vacuums; its own write-ahead log and its backups are not reached from here.
+
+mod local;
+mod remote;
+mod scrub;
+
+use std::collections::BTreeSet;
+
+use sqlx::{ConnectOptions as _, Connection as _};
+
+pub(super) use self::scrub::{ERASED, scrub, scrub_event};
+use super::escape::escape;
+use super::postgres::{self, Target};
+use super::{Config, sqlite};
+
+/// Whose calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// One call: its id, or the carrier's SID, which may have several.
+    Call(String),
+    /// All calls of this number: from it, and to it where we called.
+    Caller(String),
+}
+
+/// Calls that were found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Ids of calls that can be erased.
+    pub calls: BTreeSet<String>,
+    /// Ids of calls that go on: they can be erased when they are over.
+    pub going_on: BTreeSet<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the local call log: {0}")]
+    Local(#[from] sqlx::Error),
+    #[error(transparent)]
+    Open(#[from] super::Error),
+    #[error(transparent)]
+    Postgres(#[from] postgres::Error),
+    #[error(
+        "what was erased is still in the write-ahead log of the local file, because another process reads it: \
+         end that one and erase again"
+    )]
+    Reader,
+}
+
+/// Looks for the calls of a subject, locally and in Postgres.
+pub async fn find(config: &Config, target: Option<&Target>, subject: &Subject) -> Result<Found, Error> {
+    let subject = match subject {
+        Subject::Call(id) => Subject::Call(escape(id)),
+        Subject::Caller(number) => Subject::Caller(escape(number)),
+    };
+    let mut found = Found::default();
+    let mut connection = sqlite::open(&sqlite::options(&config.path), &config.path).await?;
+    local::find(&mut connection, &subject, &mut found).await?;
+    connection.close().await?;
+    if let Some(target) = target {
+        let mut connection = target.open().await?;
+        remote::find(&mut connection, &subject, &mut found).await.map_err(postgres::Error::Statement)?;
+        connection.close().await?;
+    }
+    let Found { calls, going_on } = &mut found;
+    calls.retain(|call| !going_on.contains(call));
+    Ok(found)
+}
+
+/// Erases these calls. May be done again, and must be when it failed.
+pub async fn erase(config: &Config, target: Option<&Target>, calls: &BTreeSet<String>) -> Result<(), Error> {
+    // The journal first: what is shipped from now on is clean, and Postgres is told of what was read before.
+    let mut connection = sqlite::options(&config.path).connect().await?;
+    local::erase(&mut connection, calls).await?;
+    if let Some(target) = target {
+        let mut connection = target.open().await?;
+        remote::erase(&mut connection, calls).await.map_err(postgres::Error::Statement)?;
+        connection.close().await?;
+    }
+    let is_clean = local::forget(&mut connection).await?;
+    connection.close().await?;
+    if is_clean { Ok(()) } else { Err(Error::Reader) }
+}

@@ -1,0 +1,477 @@
+//! What the calls of some days come to: sums, shares, latencies, costs, the longest waits and what failed.
+//!
+//! Sums and latencies are read from what is added up by the day; single calls by their indexes.
+
+use std::collections::BTreeMap;
+
+use ::time::{Date, OffsetDateTime, Time, UtcOffset};
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+use super::error::Error;
+use super::filter::{Filter, Invalid, moment};
+use super::list::{Position, parsed, positions};
+use super::rows::restore;
+use super::session::Session;
+use super::sql::{Sql, Value};
+use crate::store::Stamp;
+use crate::store::escape::escape;
+
+/// Which calls: whole days, by the beginning of a call in UTC. `None`: any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The first day.
+    pub since: Option<Date>,
+    /// The day after the last.
+    pub until: Option<Date>,
+    pub agent: Option<String>,
+    pub business: Option<String>,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Stats {
+    /// The first day; null: from the beginning.
+    #[serde(serialize_with = "day")]
+    #[schema(value_type = Option<String>, format = Date)]
+    pub since: Option<Date>,
+    /// The day after the last; null: to the end.
+    #[serde(serialize_with = "day")]
+    #[schema(value_type = Option<String>, format = Date)]
+    pub until: Option<Date>,
+    pub total: Group,
+    /// In the order of time, the last thousand.
+    pub by_day: Vec<Group>,
+    /// Those with the most calls first, a thousand at most, as below.
+    pub by_agent: Vec<Group>,
+    /// By live model.
+    pub by_model: Vec<Group>,
+    pub longest_dead_air: Vec<DeadAir>,
+    /// Failed calls by how and why they ended, the most frequent first.
+    pub failures: Vec<Failures>,
+    pub newest_failures: Vec<FailedCall>,
+}
+
+/// What some ended calls come to.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Group {
+    /// The day, the agent or the model; `total`.
+    pub name: String,
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Failed calls by calls; null: no calls.
+    pub failed_share: Option<f64>,
+    /// Calls that needed the fallback by calls; null: no calls.
+    pub fallback_share: Option<f64>,
+    /// How long the agent took to answer; of models and of all.
+    pub latency: Option<Latency>,
+    /// By the table `prices`; of models and of all. Null: no price is known; of all, those that are known.
+    pub cost_usd: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct Counts {
+    pub calls: i64,
+    pub answered: i64,
+    /// Ended otherwise than by the caller or an operator.
+    pub failed: i64,
+    pub with_fallback: i64,
+    pub turns: i64,
+    /// From answers to ends, milliseconds; as below.
+    pub duration_ms: i64,
+    pub live_ms: i64,
+    pub fallback_ms: i64,
+    pub dead_air_max_ms: i64,
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub tokens: TokenSums,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct TokenSums {
+    pub prompt_tokens: i64,
+    pub response_tokens: i64,
+    pub thoughts_tokens: i64,
+    pub total_tokens: i64,
+}
+
+/// From the end of caller speech to the agent's first audio, milliseconds, within 1.6 %. So many of a hundred answers
+/// took no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Latency {
+    pub answers: i64,
+    pub p50_ms: i64,
+    pub p90_ms: i64,
+    pub p95_ms: i64,
+    pub p99_ms: i64,
+}
+
+/// A call in which the caller heard nothing for long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct DeadAir {
+    pub call_id: String,
+    pub call_sid: String,
+    pub agent: String,
+    pub started_at: Stamp,
+    pub dead_air_max_ms: i64,
+}
+
+/// Calls that failed in one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct Failures {
+    pub ending: String,
+    /// Who failed and how, like `live.closed` or `think.stalled`; null: the ending says it.
+    pub cause: Option<String>,
+    pub calls: i64,
+    /// When the last of them began.
+    pub newest_at: Stamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct FailedCall {
+    pub call_id: String,
+    pub call_sid: String,
+    pub agent: String,
+    pub started_at: Stamp,
+    pub ending: String,
+    pub cause: Option<String>,
+    /// The ending as a sentence.
+    pub ending_text: Option<String>,
+}
+
+impl Scope {
+    /// What [`Scope::set`] takes.
+    pub const NAMES: [&str; 4] = ["since", "until", "agent", "business"];
+
+    /// Sets the condition of this name from a text, as for [`Filter::set`]. A day of which a part is meant counts as
+    /// a whole.
+    pub fn set(&mut self, name: &str, text: &str, now: OffsetDateTime) -> Result<(), Invalid> {
+        let mut filter = Filter::default();
+        match name {
+            "since" => self.since = Some(utc(moment(text, now)?).date()),
+            "until" => {
+                let at = utc(moment(text, now)?);
+                let is_midnight = at.time() == Time::MIDNIGHT;
+                let day = if is_midnight { Some(at.date()) } else { at.date().next_day() };
+                self.until = Some(day.ok_or(Invalid::Moment)?);
+            }
+            "agent" | "business" => {
+                filter.set(name, text, now)?;
+                self.agent = filter.agent.or_else(|| self.agent.take());
+                self.business = filter.business.or_else(|| self.business.take());
+            }
+            _ => return Err(Invalid::Scope),
+        }
+        Ok(())
+    }
+
+    /// The conditions for the tables that are added up by the day.
+    fn conditions(&self, sql: &mut Sql) {
+        sql.text(" WHERE ").either("1", "true");
+        sql.given(" AND day >= ", self.since.map(Value::Day));
+        sql.given(" AND day < ", self.until.map(Value::Day));
+        let key = |text: &String| Value::Match(escape(text).chars().take(KEY_CHARS).collect());
+        sql.given(" AND agent = ", self.agent.as_ref().map(key));
+        sql.given(" AND business_id = ", self.business.as_ref().map(key));
+    }
+
+    fn filter(&self) -> Filter {
+        let midnight = |day: Date| Stamp(day.with_time(Time::MIDNIGHT).assume_utc());
+        Filter {
+            since: self.since.map(midnight),
+            until: self.until.map(midnight),
+            agent: self.agent.clone(),
+            business: self.business.clone(),
+            ..Filter::default()
+        }
+    }
+}
+
+fn utc(at: OffsetDateTime) -> OffsetDateTime {
+    at.to_offset(UtcOffset::UTC)
+}
+
+/// Names are cut to so many characters where calls are added up.
+const KEY_CHARS: usize = 200;
+
+/// Three years of days; more agents than anybody reads about.
+const GROUPS_MAX: i64 = 1000;
+
+/// Calls in the lists of single calls, and kinds of failures.
+const CALLS: usize = 10;
+const KINDS: i64 = 100;
+
+/// So many calls are sorted faster than the longest waits of all are searched for those of the scope.
+const SORTED_MAX: i64 = 10_000;
+
+pub(super) async fn stats(session: &mut Session, scope: &Scope) -> Result<Stats, Error> {
+    let mut total = groups(session, scope, &By::ALL).await?.pop().unwrap_or_else(Group::empty);
+    let mut by_model = groups(session, scope, &By::MODEL).await?;
+    latencies(session, scope, &mut total, &mut by_model).await?;
+    costs(session, &mut total, &mut by_model).await?;
+    let mut by_day = groups(session, scope, &By::DAY).await?;
+    by_day.reverse();
+    Ok(Stats {
+        since: scope.since,
+        until: scope.until,
+        by_day,
+        by_agent: groups(session, scope, &By::AGENT).await?,
+        longest_dead_air: longest_dead_air(session, scope, total.counts.calls).await?,
+        failures: failures(session, scope).await?,
+        newest_failures: newest_failures(session, scope).await?,
+        total,
+        by_model,
+    })
+}
+
+/// What rows of `daily` are put together by.
+struct By {
+    select: &'static str,
+    group: &'static str,
+}
+
+impl By {
+    const ALL: Self = Self { select: "SELECT 'total' AS name", group: "" };
+    const DAY: Self =
+        Self { select: "SELECT CAST(day AS text) AS name", group: " GROUP BY day ORDER BY day DESC LIMIT " };
+    const AGENT: Self = Self {
+        select: "SELECT agent AS name",
+        group: " GROUP BY agent ORDER BY sum(calls) DESC, agent LIMIT ",
+    };
+    const MODEL: Self = Self {
+        select: "SELECT model AS name",
+        group: " GROUP BY model ORDER BY sum(calls) DESC, model LIMIT ",
+    };
+}
+
+#[derive(sqlx::FromRow)]
+struct Sum {
+    name: String,
+    #[sqlx(flatten)]
+    counts: Counts,
+}
+
+async fn groups(session: &mut Session, scope: &Scope, by: &By) -> Result<Vec<Group>, Error> {
+    let mut sql = session.sql(by.select);
+    sql.text(
+        ", CAST(coalesce(sum(calls), 0) AS bigint) AS calls, CAST(coalesce(sum(answered), 0) AS bigint) AS answered,
+           CAST(coalesce(sum(failed), 0) AS bigint) AS failed,
+           CAST(coalesce(sum(with_fallback), 0) AS bigint) AS with_fallback,
+           CAST(coalesce(sum(turns), 0) AS bigint) AS turns,
+           CAST(coalesce(sum(duration_ms), 0) AS bigint) AS duration_ms,
+           CAST(coalesce(sum(live_ms), 0) AS bigint) AS live_ms,
+           CAST(coalesce(sum(fallback_ms), 0) AS bigint) AS fallback_ms,
+           coalesce(max(dead_air_max_ms), 0) AS dead_air_max_ms,
+           CAST(coalesce(sum(prompt_tokens), 0) AS bigint) AS prompt_tokens,
+           CAST(coalesce(sum(response_tokens), 0) AS bigint) AS response_tokens,
+           CAST(coalesce(sum(thoughts_tokens), 0) AS bigint) AS thoughts_tokens,
+           CAST(coalesce(sum(total_tokens), 0) AS bigint) AS total_tokens
+      FROM daily",
+    );
+    scope.conditions(&mut sql);
+    if !by.group.is_empty() {
+        sql.text(by.group).bind(Value::Integer(GROUPS_MAX));
+    }
+    let mut sums: Vec<Sum> = session.all(&sql).await?;
+    sums.iter_mut().for_each(|sum| restore(&mut sum.name));
+    // Where names are ordered, each database has an order of its own.
+    if by.group.contains("sum(calls)") {
+        sums.sort_by(|a, b| (-a.counts.calls, &a.name).cmp(&(-b.counts.calls, &b.name)));
+    }
+    Ok(sums.into_iter().map(|Sum { name, counts }| Group::new(name, counts)).collect())
+}
+
+impl Group {
+    fn new(name: String, counts: Counts) -> Self {
+        let share = |part: i64| (counts.calls > 0).then(|| part as f64 / counts.calls as f64);
+        Self {
+            name,
+            counts,
+            failed_share: share(counts.failed),
+            fallback_share: share(counts.with_fallback),
+            latency: None,
+            cost_usd: None,
+        }
+    }
+
+    fn empty() -> Self {
+        Self::new("total".to_owned(), Counts::default())
+    }
+}
+
+/// Answers that took so long.
+#[derive(sqlx::FromRow)]
+struct Bucket {
+    model: String,
+    latency_ms: i64,
+    answers: i64,
+}
+
+async fn latencies(
+    session: &mut Session,
+    scope: &Scope,
+    total: &mut Group,
+    by_model: &mut [Group],
+) -> Result<(), Error> {
+    let mut sql =
+        session.sql("SELECT model, latency_ms, CAST(sum(answers) AS bigint) AS answers FROM daily_latencies");
+    scope.conditions(&mut sql);
+    sql.text(" GROUP BY model, latency_ms");
+    let buckets: Vec<Bucket> = session.all(&sql).await?;
+    let mut all = Histogram::default();
+    let mut models: BTreeMap<String, Histogram> = BTreeMap::new();
+    for Bucket { mut model, latency_ms, answers } in buckets {
+        restore(&mut model);
+        *all.0.entry(latency_ms).or_default() += answers;
+        *models.entry(model).or_default().0.entry(latency_ms).or_default() += answers;
+    }
+    total.latency = all.latency();
+    for group in by_model {
+        group.latency = models.get(&group.name).and_then(Histogram::latency);
+    }
+    Ok(())
+}
+
+/// How often an answer took how long.
+#[derive(Debug, Default)]
+struct Histogram(BTreeMap<i64, i64>);
+
+impl Histogram {
+    fn latency(&self) -> Option<Latency> {
+        let answers: i64 = self.0.values().sum();
+        // The smallest that so many of a hundred do not exceed, as in the view `latency_percentiles`.
+        let percentile = |percent: i64| {
+            let mut running = 0;
+            self.0.iter().find_map(|(ms, count)| {
+                running += count;
+                (running * 100 >= answers * percent).then_some(*ms)
+            })
+        };
+        let (p50_ms, p90_ms) = (percentile(50)?, percentile(90)?);
+        Some(Latency { answers, p50_ms, p90_ms, p95_ms: percentile(95)?, p99_ms: percentile(99)? })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Price {
+    model: String,
+    prompt_usd_per_million: f64,
+    response_usd_per_million: f64,
+}
+
+async fn costs(session: &mut Session, total: &mut Group, by_model: &mut [Group]) -> Result<(), Error> {
+    let sql = session.sql("SELECT model, prompt_usd_per_million, response_usd_per_million FROM prices");
+    let prices: Vec<Price> = session.all(&sql).await?;
+    for group in by_model {
+        let price = prices.iter().find(|price| price.model == group.name);
+        group.cost_usd = price.map(|price| price.of(group.counts.tokens));
+        if let Some(cost) = group.cost_usd {
+            *total.cost_usd.get_or_insert(0.0) += cost;
+        }
+    }
+    Ok(())
+}
+
+impl Price {
+    /// Thoughts cost what responses do, as in the view `call_costs`.
+    fn of(&self, tokens: TokenSums) -> f64 {
+        let prompt = tokens.prompt_tokens as f64 * self.prompt_usd_per_million;
+        let response =
+            (tokens.response_tokens + tokens.thoughts_tokens) as f64 * self.response_usd_per_million;
+        (prompt + response) / 1e6
+    }
+}
+
+async fn longest_dead_air(session: &mut Session, scope: &Scope, calls: i64) -> Result<Vec<DeadAir>, Error> {
+    let mut sql = session.sql(
+        "SELECT CAST(call_id AS text) AS call_id, call_sid, agent, started_at, dead_air_max_ms
+           FROM calls WHERE dead_air_max_ms IS NOT NULL",
+    );
+    scope.filter().conditions(&mut sql);
+    // An expression keeps a database from going through its index in this order.
+    sql.text(if calls <= SORTED_MAX {
+        " ORDER BY dead_air_max_ms + 0 DESC, "
+    } else {
+        " ORDER BY dead_air_max_ms DESC, "
+    });
+    sql.text("calls.call_id DESC LIMIT ").bind(Value::Integer(CALLS as i64));
+    let mut rows: Vec<DeadAir> = session.all(&sql).await?;
+    for row in &mut rows {
+        [&mut row.call_sid, &mut row.agent].into_iter().for_each(restore);
+    }
+    Ok(rows)
+}
+
+async fn failures(session: &mut Session, scope: &Scope) -> Result<Vec<Failures>, Error> {
+    let mut sql =
+        session.sql("SELECT ending, cause, count(*) AS calls, max(started_at) AS newest_at FROM calls ");
+    // SQLite does not know that everything it needs is in this index.
+    sql.either("INDEXED BY calls_by_failure WHERE 1", "WHERE true");
+    Filter { failed: Some(true), ..scope.filter() }.conditions(&mut sql);
+    sql.text(" GROUP BY ending, cause ORDER BY count(*) DESC, ending, cause LIMIT ");
+    sql.bind(Value::Integer(KINDS));
+    let mut rows: Vec<Failures> = session.all(&sql).await?;
+    rows.sort_by(|a, b| (-a.calls, &a.ending, &a.cause).cmp(&(-b.calls, &b.ending, &b.cause)));
+    Ok(rows)
+}
+
+async fn newest_failures(session: &mut Session, scope: &Scope) -> Result<Vec<FailedCall>, Error> {
+    let filter = Filter { failed: Some(true), ..scope.filter() };
+    let found: Vec<Position> = positions(session, &filter, None, CALLS).await?;
+    let mut rows = Vec::with_capacity(found.len());
+    for position in found {
+        let mut sql = session.sql(
+            "SELECT CAST(call_id AS text) AS call_id, call_sid, agent, started_at, ending, cause, ending_text
+               FROM calls WHERE call_id = ",
+        );
+        sql.bind(Value::Id(parsed(&position.call_id)?));
+        let Some(mut row): Option<FailedCall> = session.first(&sql).await? else { continue };
+        [&mut row.call_sid, &mut row.agent].into_iter().for_each(restore);
+        row.ending_text.iter_mut().for_each(restore);
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+fn day<S: Serializer>(day: &Option<Date>, serializer: S) -> Result<S::Ok, S::Error> {
+    match day {
+        Some(day) => serializer.collect_str(day),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::time::macros::{date, datetime};
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("2026-11-01", date!(2026-11-01), date!(2026-11-01))]
+    #[case("2026-11-01T09:00:00Z", date!(2026-11-01), date!(2026-11-02))]
+    #[case("1d", date!(2026-11-20), date!(2026-11-21))]
+    fn a_day_of_which_a_part_is_meant_counts_as_a_whole(
+        #[case] text: &str,
+        #[case] since: Date,
+        #[case] until: Date,
+    ) {
+        let mut scope = Scope::default();
+        for name in ["since", "until"] {
+            scope.set(name, text, datetime!(2026-11-21 09:30 UTC)).unwrap();
+        }
+        assert_eq!((scope.since, scope.until), (Some(since), Some(until)));
+    }
+
+    #[rstest]
+    #[case::none(&[], None)]
+    #[case::one(&[(700, 1)], Some([700, 700, 700, 700]))]
+    #[case::hundred(&[(1, 50), (2, 40), (3, 5), (4, 4), (9, 1)], Some([1, 2, 3, 4]))]
+    fn percentiles_are_the_smallest_that_so_many_do_not_exceed(
+        #[case] buckets: &[(i64, i64)],
+        #[case] expected: Option<[i64; 4]>,
+    ) {
+        let latency = Histogram(buckets.iter().copied().collect()).latency();
+        assert_eq!(latency.map(|it| [it.p50_ms, it.p90_ms, it.p95_ms, it.p99_ms]), expected);
+    }
+}

@@ -1,0 +1,385 @@
+//! What an ended call adds up to, from its own rows: the same for every database.
+
+use std::collections::BTreeMap;
+
+use ::time::OffsetDateTime;
+use ::time::format_description::well_known::Rfc3339;
+use serde::Serialize;
+use serde_json::Value;
+
+/// Characters of agent, business and model that tell rows of the daily sums apart.
+const KEY_CHARS_MAX: usize = 200;
+
+/// An event of an ended call, of the kinds `audio_totals`, `live_ready`, `rung` or `usage`.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(super) struct Fact {
+    pub(super) call_id: String,
+    pub(super) kind: String,
+    pub(super) at: String,
+    /// JSON.
+    pub(super) detail: String,
+}
+
+/// A turn of an ended call.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(super) struct Answer {
+    pub(super) call_id: String,
+    pub(super) latency_ms: Option<i64>,
+}
+
+/// The columns of a call that its rows add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Summary {
+    pub(super) had_fallback: bool,
+    pub(super) live_ms: i64,
+    pub(super) fallback_ms: i64,
+    pub(super) turn_count: i64,
+    pub(super) dead_air_max_ms: Option<i64>,
+    pub(super) cover_ms: Option<i64>,
+    #[serde(flatten)]
+    pub(super) tokens: Tokens,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Tokens {
+    pub(super) prompt_tokens: i64,
+    pub(super) response_tokens: i64,
+    pub(super) thoughts_tokens: i64,
+    pub(super) total_tokens: i64,
+}
+
+/// A call that has just been marked as ended, and not before.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(super) struct Closed {
+    pub(super) call_id: String,
+    /// UTC, `2026-11-21`.
+    pub(super) day: String,
+    pub(super) agent: String,
+    pub(super) business_id: String,
+    pub(super) model: String,
+    pub(super) was_answered: bool,
+    pub(super) failed: bool,
+    pub(super) duration_ms: Option<i64>,
+}
+
+/// What one row of the daily sums is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct Key {
+    day: String,
+    agent: String,
+    business_id: String,
+    model: String,
+}
+
+/// What is to be added to one row of `daily`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Daily {
+    #[serde(flatten)]
+    key: Key,
+    #[serde(flatten)]
+    counts: Counts,
+    #[serde(flatten)]
+    tokens: Tokens,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+struct Counts {
+    calls: i64,
+    answered: i64,
+    failed: i64,
+    with_fallback: i64,
+    turns: i64,
+    duration_ms: i64,
+    live_ms: i64,
+    fallback_ms: i64,
+    dead_air_max_ms: i64,
+}
+
+/// What is to be added to one row of `daily_latencies`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Latency {
+    #[serde(flatten)]
+    key: Key,
+    latency_ms: i64,
+    answers: i64,
+}
+
+/// The summary of each of these calls, which ended at these times.
+pub(super) fn summaries<'a>(
+    ended: impl Iterator<Item = (&'a str, &'a str)>,
+    facts: &[Fact],
+    answers: &[Answer],
+) -> BTreeMap<String, Summary> {
+    let mut summaries: BTreeMap<_, _> =
+        ended.map(|(call_id, at)| (call_id.to_owned(), (Summary::default(), Rungs::until(at)))).collect();
+    for fact in facts {
+        if let Some((summary, rungs)) = summaries.get_mut(&fact.call_id) {
+            summary.add(fact, rungs);
+        }
+    }
+    for answer in answers {
+        if let Some((summary, _)) = summaries.get_mut(&answer.call_id) {
+            summary.turn_count += 1;
+        }
+    }
+    let finish = |(call_id, (mut summary, rungs)): (String, (Summary, Rungs))| {
+        (summary.live_ms, summary.fallback_ms) = rungs.finish();
+        (call_id, summary)
+    };
+    summaries.into_iter().map(finish).collect()
+}
+
+/// The sums to which these calls are to be added.
+pub(super) fn daily(
+    closed: &[Closed],
+    summaries: &BTreeMap<String, Summary>,
+    answers: &[Answer],
+) -> (Vec<Daily>, Vec<Latency>) {
+    let mut sums = BTreeMap::<Key, (Counts, Tokens)>::new();
+    let mut keys = BTreeMap::<&str, Key>::new();
+    let nothing = Summary::default();
+    for call in closed {
+        let summary = summaries.get(&call.call_id).unwrap_or(&nothing);
+        let (counts, tokens) = sums.entry(Key::of(call)).or_default();
+        counts.add(call, summary);
+        tokens.add(summary.tokens);
+        keys.insert(&call.call_id, Key::of(call));
+    }
+    let mut latencies = BTreeMap::<(Key, i64), i64>::new();
+    for answer in answers {
+        if let (Some(key), Some(ms)) = (keys.get(answer.call_id.as_str()), answer.latency_ms) {
+            *latencies.entry((key.clone(), rounded(ms))).or_default() += 1;
+        }
+    }
+    let sums = sums.into_iter().map(|(key, (counts, tokens))| Daily { key, counts, tokens });
+    let latencies =
+        latencies.into_iter().map(|((key, latency_ms), answers)| Latency { key, latency_ms, answers });
+    (sums.collect(), latencies.collect())
+}
+
+/// The middle of the range of values that share their six leading binary digits: within 1.6 % of each of them.
+pub(super) fn rounded(ms: i64) -> i64 {
+    const DIGITS: u32 = 6;
+    let ms = ms.max(0);
+    let dropped = (i64::BITS - ms.leading_zeros()).saturating_sub(DIGITS);
+    if dropped == 0 { ms } else { ((ms >> dropped) << dropped) + (1 << (dropped - 1)) }
+}
+
+impl Summary {
+    fn add(&mut self, fact: &Fact, rungs: &mut Rungs) {
+        let detail: Value = serde_json::from_str(&fact.detail).unwrap_or_default();
+        let number = |name: &str| detail[name].as_i64();
+        match fact.kind.as_str() {
+            "live_ready" => rungs.begin(&fact.at),
+            "rung" => {
+                let rung = detail["rung"].as_str().unwrap_or_default();
+                self.had_fallback |= rung == "fallback";
+                rungs.change(rung, &fact.at);
+            }
+            "usage" => self.tokens.add(Tokens {
+                prompt_tokens: number("prompt_tokens").unwrap_or(0),
+                response_tokens: number("response_tokens").unwrap_or(0),
+                thoughts_tokens: number("thoughts_tokens").unwrap_or(0),
+                total_tokens: number("total_tokens").unwrap_or(0),
+            }),
+            "audio_totals" => {
+                self.dead_air_max_ms = number("dead_air_max_ms");
+                self.cover_ms = number("cover_ms");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Tokens {
+    fn add(&mut self, other: Self) {
+        self.prompt_tokens += other.prompt_tokens;
+        self.response_tokens += other.response_tokens;
+        self.thoughts_tokens += other.thoughts_tokens;
+        self.total_tokens += other.total_tokens;
+    }
+}
+
+impl Key {
+    fn of(call: &Closed) -> Self {
+        let short = |text: &str| text.chars().take(KEY_CHARS_MAX).collect();
+        Self {
+            day: call.day.clone(),
+            agent: short(&call.agent),
+            business_id: short(&call.business_id),
+            model: short(&call.model),
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, call: &Closed, summary: &Summary) {
+        self.calls += 1;
+        self.answered += i64::from(call.was_answered);
+        self.failed += i64::from(call.failed);
+        self.with_fallback += i64::from(summary.had_fallback);
+        self.turns += summary.turn_count;
+        self.duration_ms += call.duration_ms.unwrap_or(0);
+        self.live_ms += summary.live_ms;
+        self.fallback_ms += summary.fallback_ms;
+        self.dead_air_max_ms = self.dead_air_max_ms.max(summary.dead_air_max_ms.unwrap_or(0));
+    }
+}
+
+/// Who answered from when on.
+#[derive(Debug)]
+struct Rungs {
+    end: Option<OffsetDateTime>,
+    current: Option<(Who, OffsetDateTime)>,
+    live_ms: i64,
+    fallback_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    Live,
+    Fallback,
+    Nobody,
+}
+
+impl Rungs {
+    fn until(end: &str) -> Self {
+        Self { end: time(end), current: None, live_ms: 0, fallback_ms: 0 }
+    }
+
+    /// The first live session begins; a later one changes nothing by itself.
+    fn begin(&mut self, at: &str) {
+        if self.current.is_none() {
+            self.change("live", at);
+        }
+    }
+
+    fn change(&mut self, rung: &str, at: &str) {
+        let Some(at) = time(at) else { return };
+        self.close(at);
+        let who = match rung {
+            "live" => Who::Live,
+            "fallback" => Who::Fallback,
+            _ => Who::Nobody,
+        };
+        self.current = Some((who, at));
+    }
+
+    fn close(&mut self, at: OffsetDateTime) {
+        let Some((who, since)) = self.current.take() else { return };
+        let ms = i64::try_from((at - since).whole_milliseconds()).unwrap_or(0).max(0);
+        match who {
+            Who::Live => self.live_ms += ms,
+            Who::Fallback => self.fallback_ms += ms,
+            Who::Nobody => {}
+        }
+    }
+
+    fn finish(mut self) -> (i64, i64) {
+        if let Some(end) = self.end {
+            self.close(end);
+        }
+        (self.live_ms, self.fallback_ms)
+    }
+}
+
+fn time(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(seconds: u32) -> String {
+        format!("2026-11-21T09:{:02}:{:02}.000Z", seconds / 60, seconds % 60)
+    }
+
+    fn fact(seconds: u32, kind: &str, detail: &Value) -> Fact {
+        Fact { call_id: "a".into(), kind: kind.into(), at: at(seconds), detail: detail.to_string() }
+    }
+
+    fn summary(facts: &[Fact]) -> Summary {
+        let end = at(60);
+        summaries([("a", end.as_str())].into_iter(), facts, &[]).remove("a").unwrap()
+    }
+
+    #[rstest]
+    #[case::never_live(&[], (0, 0))]
+    #[case::live(&[(10, "live")], (50, 0))]
+    #[case::reconnected(&[(10, "live"), (30, "live")], (50, 0))]
+    #[case::live_then_fallback(&[(10, "live"), (30, "fallback")], (20, 30))]
+    #[case::and_back(&[(10, "live"), (30, "fallback"), (45, "live")], (35, 15))]
+    #[case::fallback_then_nobody(&[(0, "fallback"), (20, "last_resort")], (0, 20))]
+    fn it_knows_who_answered_for_how_long(#[case] rungs: &[(u32, &str)], #[case] seconds: (i64, i64)) {
+        let facts: Vec<_> =
+            rungs.iter().map(|(at, rung)| fact(*at, "rung", &json!({"rung": rung}))).collect();
+        let summary = summary(&facts);
+        assert_eq!((summary.live_ms, summary.fallback_ms), (seconds.0 * 1000, seconds.1 * 1000));
+        assert_eq!(summary.had_fallback, rungs.iter().any(|(_, rung)| *rung == "fallback"));
+    }
+
+    #[test]
+    fn a_live_session_counts_from_when_it_was_ready() {
+        let ready = |at| fact(at, "live_ready", &json!({}));
+        assert_eq!(summary(&[ready(2), ready(40)]).live_ms, 58_000);
+    }
+
+    #[test]
+    fn tokens_are_added_up() {
+        let usage =
+            json!({"prompt_tokens": 100, "response_tokens": 20, "thoughts_tokens": 3, "total_tokens": 123});
+        let tokens = summary(&[fact(1, "usage", &usage), fact(2, "usage", &usage)]).tokens;
+        assert_eq!(
+            tokens,
+            Tokens { prompt_tokens: 200, response_tokens: 40, thoughts_tokens: 6, total_tokens: 246 }
+        );
+    }
+
+    #[test]
+    fn calls_of_a_day_are_added_up_and_their_latencies_counted() {
+        let closed = |call_id: &str, failed| Closed {
+            call_id: call_id.into(),
+            day: "2026-11-21".into(),
+            agent: "reception".into(),
+            business_id: "acme".into(),
+            model: "m".into(),
+            was_answered: true,
+            failed,
+            duration_ms: Some(60_000),
+        };
+        let answer = |call_id: &str, latency_ms| Answer { call_id: call_id.into(), latency_ms };
+        let answers =
+            [answer("a", Some(640)), answer("a", None), answer("b", Some(641)), answer("c", Some(9))];
+        let end = at(60);
+        let summaries = summaries([("a", end.as_str()), ("b", end.as_str())].into_iter(), &[], &answers);
+        let (daily, latencies) = daily(&[closed("a", false), closed("b", true)], &summaries, &answers);
+        assert_eq!(daily.len(), 1);
+        let Counts { calls, failed, turns, duration_ms, .. } = daily[0].counts;
+        assert_eq!((calls, failed, turns, duration_ms), (2, 1, 3, 120_000));
+        assert_eq!((latencies.len(), latencies[0].answers), (1, 2), "of calls that were closed now");
+    }
+
+    #[rstest]
+    #[case(0, 0)]
+    #[case(63, 63)]
+    #[case(64, 65)]
+    #[case(640, 648)]
+    #[case(655, 648)]
+    #[case(656, 664)]
+    #[case(-5, 0)]
+    fn latencies_are_rounded_to_the_middle_of_their_range(#[case] ms: i64, #[case] expected: i64) {
+        assert_eq!(rounded(ms), expected);
+    }
+
+    #[test]
+    fn rounding_is_within_1_6_percent() {
+        for ms in 1..1_000_000 {
+            let error = (rounded(ms) - ms).abs() as f64 / ms as f64;
+            assert!(error <= 0.016, "{ms}: {error}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `patchcord calls` as a person and a script meet it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod log;
+mod postgres;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
+
+use log::{Call, Kind, Log};
+use postgres::PATIENCE;
+use rstest::rstest;
+use serde_json::Value;
+
+/// The program, asking this log.
+fn calls(log: &Log, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_patchcord"));
+    command.arg("calls").args(arguments).env_remove("PATCHCORD_CONFIG").env_remove("DATABASE_URL");
+    match log.url() {
+        Some(url) => command.env("DATABASE_URL", url),
+        None => command.arg("--db").arg(log.path()),
+    };
+    command.current_dir(log.path().parent().unwrap());
+    command
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn a_log_is_asked_for_tables_json_and_csv(#[case] kind: Kind) {
+    let agent = "=1+1, \"x\"\u{1b}[2J".to_owned();
+    let filled = [Call::new(1, 0), Call { agent, had_fallback: true, ..Call::new(2, 1) }];
+    let log = Log::with(kind, &filled).await;
+    let ask = |arguments: &[&str]| text(&calls(&log, arguments).output().unwrap());
+
+    let table = ask(&["--had-fallback"]);
+    assert!(table.contains(&filled[1].sid()) && !table.contains(&filled[0].sid()), "{table}");
+    assert!(!table.contains('\u{1b}'), "{table}");
+
+    let page: Value = serde_json::from_str(&ask(&["--json", "--limit", "1"])).unwrap();
+    assert_eq!(page["calls"][0]["call_id"], filled[1].id());
+    let next: Value =
+        serde_json::from_str(&ask(&["--json", "--cursor", page["next"].as_str().unwrap()])).unwrap();
+    assert_eq!((&next["calls"][0]["call_id"], &next["next"]), (&filled[0].id().into(), &Value::Null));
+
+    let csv = ask(&["--csv", "--search", "good morning"]);
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let agents: Vec<_> = reader.records().map(|row| row.unwrap()[6].to_owned()).collect();
+    assert_eq!(agents, ["'=1+1, \"x\"\\u{1b}[2J", "reception"]);
+
+    let stats: Value = serde_json::from_str(&ask(&["stats", "--json", "--since", "2026-11-01"])).unwrap();
+    assert_eq!(stats["total"]["calls"], 2);
+    assert!(ask(&["stats"]).contains("50.0 %"));
+    assert!(ask(&["stats", "--csv"]).starts_with("by,name,calls,"));
+    assert!(ask(&["show", &filled[0].sid()]).contains("Good morning."));
+    assert_eq!(ask(&["--agent", "nobody"]), "No such calls.\n");
+}
+
+#[rstest]
+#[case(&["--since", "yesterday"], "--since: not a time")]
+#[case(&["--ending", "bored"], "known endings are caller_hung_up")]
+#[case(&["--search", "?!"], "--search: no word")]
+#[case(&["--limit", "0"], "--limit: not a number of calls")]
+#[case(&["--cursor", "x"], "--cursor: not a cursor")]
+#[case(&["show", "CA0"], "there is no call")]
+#[tokio::test]
+async fn what_cannot_be_asked_is_told_with_what_can(#[case] arguments: &[&str], #[case] message: &str) {
+    let log = Log::new(Kind::Sqlite).await;
+    let output = calls(&log, arguments).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains(message), "{error}");
+}
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn calls_are_followed_as_they_begin_and_end(#[case] kind: Kind) {
+    let going_on = Call { ending: None, ..Call::new(1, 0) };
+    let log = Log::with(kind, std::slice::from_ref(&going_on)).await;
+    let mut program = calls(&log, &["--follow", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let (lines, mut received) = tokio::sync::mpsc::unbounded_channel();
+    let output = BufReader::new(program.stdout.take().unwrap());
+    std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+    let mut next = async || {
+        let line = tokio::time::timeout(PATIENCE, received.recv()).await.unwrap().unwrap();
+        let call: Value = serde_json::from_str(&line).unwrap();
+        (call["call_id"].as_str().unwrap().to_owned(), call["ending"].as_str().map(str::to_owned))
+    };
+    assert_eq!(next().await, (going_on.id(), None));
+    let begun = Call { ending: None, ..Call::new(2, 90) };
+    log.fill(std::slice::from_ref(&begun)).await;
+    let mut seen = vec![next().await, next().await];
+    // The process that wrote the log is gone: a file's calls are ended when the next one opens it.
+    if kind == Kind::Sqlite {
+        assert_eq!(seen.remove(0), (going_on.id(), Some("process_died".to_owned())));
+        assert_eq!(seen.remove(0).0, begun.id());
+    } else {
+        seen.sort();
+        assert_eq!(seen[1], (begun.id(), None));
+    }
+    program.kill().unwrap();
+    program.wait().unwrap();
+}

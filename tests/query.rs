@@ -1,0 +1,337 @@
+//! Questions to the call log: the same answers from both databases.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod log;
+mod postgres;
+
+use log::{Call, Kind, Log, all, all_failed, filter, numbers};
+use patchcord::call::record::Ending;
+use patchcord::secret::Secret;
+use patchcord::store::query::stats::Scope;
+use patchcord::store::query::{Error, Filter, Page, Query, Source};
+use postgres::{Cluster, Database};
+use rstest::rstest;
+use sqlx::{Column, Connection as _, PgConnection, Row as _};
+use time::macros::date;
+
+/// Eight calls, the highest number the newest; two of them begin at the same time.
+fn calls() -> Vec<Call> {
+    let said = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    vec![
+        Call { said: said(&["I want a REFUND", "A refund? Certainly, for order 4711."]), ..Call::new(1, 0) },
+        Call {
+            from: "+4915112345678".into(), said: said(&["Größe M, bitte", "Überall"]), ..Call::new(2, 5)
+        },
+        Call { agent: "sales".into(), ending: Some(all_failed()), had_fallback: true, ..Call::new(3, 10) },
+        Call { agent: "sales".into(), business: "fern".into(), dead_air_ms: 9_000, ..Call::new(4, 70) },
+        Call { to: "+4915112345678".into(), latency_ms: 1_900, ..Call::new(5, 75) },
+        Call { ending: Some(Ending::CarrierSilent), said: said(&["日本語 please"]), ..Call::new(6, 80) },
+        Call { ending: None, said: said(&["refunds, I", "want none"]), ..Call::new(7, 80) },
+        Call { ending: None, had_fallback: true, said: said(&["Booking a café table"]), ..Call::new(8, 90) },
+    ]
+}
+
+/// Conditions, and the calls they let through.
+type Case = (&'static [(&'static str, &'static str)], &'static [u32]);
+
+#[rustfmt::skip]
+const CASES: [Case; 30] = [
+    (&[], &[8, 7, 6, 5, 4, 3, 2, 1]),
+    (&[("since", "2026-11-21T00:10:00Z")], &[8, 7, 6, 5, 4]),
+    (&[("until", "2026-11-21")], &[3, 2, 1]),
+    (&[("agent", "sales")], &[4, 3]),
+    (&[("business", "fern")], &[4]),
+    (&[("caller", "+4915112345678")], &[2]),
+    (&[("dialled", "+4915112345678")], &[5]),
+    (&[("number", "+4915112345678")], &[5, 2]),
+    (&[("ending", "carrier_silent")], &[6]),
+    (&[("failed", "true")], &[6, 3]),
+    (&[("failed", "false")], &[8, 7, 5, 4, 2, 1]),
+    (&[("had_fallback", "true")], &[8, 3]),
+    (&[("had_fallback", "false")], &[7, 6, 5, 4, 2, 1]),
+    (&[("going_on", "true")], &[8, 7]),
+    (&[("going_on", "false")], &[6, 5, 4, 3, 2, 1]),
+    (&[("agent", "sales"), ("had_fallback", "true"), ("since", "2026-11-20")], &[3]),
+    (&[("agent", "nobody")], &[]),
+    (&[("search", "refund")], &[1]),
+    (&[("search", "rEfUnD")], &[1]),
+    (&[("search", "want refund")], &[1]),
+    (&[("search", "refund 4711 want")], &[]),
+    (&[("search", "refund*")], &[7, 1]),
+    (&[("search", "caf* book*")], &[8]),
+    (&[("search", "GRÖSSE bitte")], &[]),
+    (&[("search", "GRÖßE überall*")], &[]),
+    (&[("search", "größe m")], &[2]),
+    (&[("search", "übe*")], &[2]),
+    (&[("search", "日語")], &[6]),
+    (&[("search", "want*"), ("number", "+14155550123")], &[7, 1]),
+    (&[("search", "refund*"), ("going_on", "true")], &[7]),
+];
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn each_condition_lets_its_calls_through_in_pages_of_any_size(#[case] kind: Kind) {
+    let log = Log::with(kind, &calls()).await;
+    let query = log.query().await;
+    for (conditions, expected) in CASES {
+        for limit in [1, 2, 3, 200] {
+            let found = all(&query, &filter(conditions), limit).await;
+            assert_eq!(found, expected, "{conditions:?} in pages of {limit}");
+        }
+    }
+    query.close().await;
+}
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn pages_have_no_gaps_and_no_repetitions_while_calls_come_in(#[case] kind: Kind) {
+    // Every third begins at the same time as the one before.
+    let calls: Vec<_> = (1..=30).map(|number| Call::new(number, number - number / 3)).collect();
+    let log = Log::with(kind, &calls).await;
+    let query = log.query().await;
+    let (mut found, mut after, mut newer) = (Vec::new(), None, 100);
+    loop {
+        let page = query.calls(&Filter::default(), &Page::new(4, after).unwrap()).await.unwrap();
+        found.extend(numbers(&page));
+        let Some(next) = page.next else { break };
+        // As text, as a client gives it back.
+        after = Some(next.to_string().parse().unwrap());
+        log.fill(&[Call::new(newer, newer)]).await;
+        newer += 1;
+    }
+    assert_eq!(found, (1..=30).rev().collect::<Vec<_>>());
+}
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn a_common_word_is_found_in_all_its_calls(#[case] kind: Kind) {
+    // More than one look of each way to search.
+    let turn = || vec!["the word".to_owned(), "and the answer".to_owned()];
+    let calls: Vec<_> = (1..=450).map(|number| Call { said: turn(), ..Call::new(number, number) }).collect();
+    let log = Log::with(kind, &calls).await;
+    let query = log.query().await;
+    let found = all(&query, &filter(&[("search", "the word")]), 97).await;
+    assert_eq!(found, (1..=450).rev().collect::<Vec<_>>());
+}
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn a_call_is_found_by_its_id_and_by_its_sid(#[case] kind: Kind) {
+    let log = Log::with(kind, &calls()).await;
+    let query = log.query().await;
+    let call = &calls()[2];
+    let by_id = query.call(&call.id()).await.unwrap().unwrap();
+    let by_sid = query.call(&call.sid()).await.unwrap().unwrap();
+    assert_eq!(by_id, by_sid);
+    assert_eq!((by_id.turns.len(), by_id.events.len(), by_id.calls_with_sid), (2, 4, 1));
+    assert_eq!(by_id.call.summary.had_fallback, by_id.call.summary.fallback_ms == Some(30_500));
+    assert_eq!(by_id.circumstances.prompt, "Be brief.\0Be kind.");
+    for unknown in ["CA0", "", "00000000-0000-0000-0000-00000000ffff", "%", "*"] {
+        assert_eq!(query.call(unknown).await.unwrap(), None, "{unknown:?}");
+    }
+}
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn calls_add_up_by_day_agent_and_model(#[case] kind: Kind) {
+    let log = Log::with(kind, &calls()).await;
+    log.run("INSERT INTO prices VALUES ('model of sales', 0.5, 2.0)").await;
+    let query = log.query().await;
+    let stats = query.stats(&Scope::default()).await.unwrap();
+
+    let counts = stats.total.counts;
+    assert_eq!((counts.calls, counts.answered, counts.failed, counts.with_fallback), (6, 6, 2, 1));
+    assert_eq!((counts.turns, counts.duration_ms, counts.dead_air_max_ms), (11, 360_000, 9_000));
+    assert_eq!(counts.tokens.total_tokens, 6 * 1230);
+    assert_eq!((stats.total.failed_share, stats.total.fallback_share), (Some(2.0 / 6.0), Some(1.0 / 6.0)));
+    let latency = stats.total.latency.unwrap();
+    assert_eq!((latency.answers, latency.p50_ms, latency.p90_ms, latency.p99_ms), (5, 648, 1_904, 1_904));
+
+    let named = |groups: &[patchcord::store::query::stats::Group]| {
+        groups.iter().map(|group| (group.name.clone(), group.counts.calls)).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&stats.by_day), [("2026-11-20".to_owned(), 3), ("2026-11-21".to_owned(), 3)]);
+    assert_eq!(named(&stats.by_agent), [("reception".to_owned(), 4), ("sales".to_owned(), 2)]);
+    assert_eq!(stats.by_model[1].cost_usd, Some((2000.0 * 0.5 + 460.0 * 2.0) / 1e6));
+    assert_eq!((stats.by_model[0].cost_usd, stats.total.cost_usd), (None, stats.by_model[1].cost_usd));
+
+    assert_eq!(stats.longest_dead_air[0].call_id, calls()[3].id());
+    let kinds: Vec<_> =
+        stats.failures.iter().map(|it| (it.ending.as_str(), it.cause.as_deref(), it.calls)).collect();
+    assert_eq!(kinds, [("all_failed", Some("live.closed"), 1), ("carrier_silent", None, 1)]);
+    assert_eq!(stats.newest_failures[0].call_id, calls()[5].id());
+
+    let scope = Scope { since: Some(date!(2026 - 11 - 21)), agent: Some("sales".into()), ..Scope::default() };
+    let stats = query.stats(&scope).await.unwrap();
+    assert_eq!((stats.total.counts.calls, stats.longest_dead_air.len(), stats.failures.len()), (1, 1, 0));
+    let none = query.stats(&Scope { until: Some(date!(2020 - 01 - 01)), ..Scope::default() }).await.unwrap();
+    assert_eq!((none.total.counts.calls, none.total.failed_share, none.total.latency), (0, None, None));
+}
+
+/// Text that was meant to be something else than text.
+const HOSTILE: [&str; 10] = [
+    "'; DROP TABLE calls; -- \" ` \\ %s ?1 $1 :a",
+    "before\0after\0",
+    "\u{fdd0}\u{fdd1}0\u{fdd1}",
+    "\u{1b}[31m\u{7}\u{8}\r\n\t\u{9b}",
+    "\u{202e}abc\u{2066}\u{200f}",
+    "👩‍👩‍👧‍👦 日本語 e\u{301} \u{10ffff}",
+    "' OR 1=1 --",
+    "a\" OR \"b\" * NEAR(c d) {col}: ^x -y",
+    "'a' & !b | (c <-> d):*A",
+    "{\"a\":null} \u{2028}",
+];
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn hostile_text_is_text(#[case] kind: Kind) {
+    let megabyte = "ü\0 x".repeat(250_000);
+    let texts: Vec<_> = HOSTILE.iter().copied().chain([megabyte.as_str()]).collect();
+    let hostile = texts.iter().zip(1..).map(|(text, number)| Call {
+        agent: (*text).to_owned(),
+        business: (*text).to_owned(),
+        from: (*text).to_owned(),
+        said: vec![(*text).to_owned()],
+        ..Call::new(number, number)
+    });
+    let log = Log::with(kind, &hostile.collect::<Vec<_>>()).await;
+    let query = log.query().await;
+    for (text, number) in texts.iter().zip(1..) {
+        let owned = || Some((*text).to_owned());
+        let filters = [
+            Filter { agent: owned(), ..Filter::default() },
+            Filter { business: owned(), ..Filter::default() },
+            Filter { caller: owned(), ..Filter::default() },
+            Filter { number: owned(), ..Filter::default() },
+        ];
+        for filter in filters {
+            let page = query.calls(&filter, &Page::default()).await.unwrap();
+            assert_eq!((numbers(&page), &page.calls[0].agent), (vec![number], &owned().unwrap()));
+        }
+        let mut search = Filter::default();
+        match search.set("search", text, log::START) {
+            Ok(()) => assert!(all(&query, &search, 200).await.contains(&number), "{text:?}"),
+            Err(_) => assert!(text.len() > 1000 || !text.chars().any(char::is_alphanumeric), "{text:?}"),
+        }
+        assert_eq!(query.call(text).await.unwrap(), None);
+        let scope = Scope { agent: owned(), ..Scope::default() };
+        assert_eq!(query.stats(&scope).await.unwrap().total.counts.calls, 1);
+    }
+    assert_eq!(all(&query, &Filter::default(), 200).await.len(), texts.len());
+}
+
+#[tokio::test]
+async fn both_databases_answer_the_same_to_the_byte() {
+    let mut calls = calls();
+    for (text, number) in HOSTILE.iter().zip(20..) {
+        let text = (*text).to_owned();
+        calls.push(Call {
+            agent: text.clone(),
+            from: text.clone(),
+            said: vec![text.clone(), text],
+            latency_ms: u64::from(number) * 37,
+            ..Call::new(number, number * 60)
+        });
+    }
+    let mut answers = Vec::new();
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let log = Log::with(kind, &calls).await;
+        log.run("INSERT INTO prices SELECT DISTINCT model, 0.1, 0.7 FROM calls").await;
+        let query = log.query().await;
+        let page = query.calls(&Filter::default(), &Page::new(7, None).unwrap()).await.unwrap();
+        let mut answer = vec![serde_json::to_string_pretty(&page).unwrap()];
+        for call in &calls {
+            let detail = query.call(&call.id()).await.unwrap().unwrap();
+            answer.push(serde_json::to_string_pretty(&detail).unwrap());
+        }
+        answer.push(serde_json::to_string_pretty(&query.stats(&Scope::default()).await.unwrap()).unwrap());
+        answers.push(answer.join("\n"));
+    }
+    let [sqlite, postgres] = answers.try_into().unwrap();
+    for (one, other) in sqlite.lines().zip(postgres.lines()) {
+        assert_eq!(one, other);
+    }
+    assert_eq!(sqlite.len(), postgres.len());
+}
+
+/// The views, and the order in which their rows are compared.
+const VIEWS: [(&str, &str); 6] = [
+    ("calls_per_day", "SELECT * FROM calls_per_day ORDER BY day, agent"),
+    ("fallback_share", "SELECT * FROM fallback_share ORDER BY day, agent"),
+    ("latency_percentiles", "SELECT * FROM latency_percentiles ORDER BY model"),
+    ("longest_dead_air", "SELECT * FROM longest_dead_air ORDER BY call_id"),
+    ("failed_calls", "SELECT * FROM failed_calls ORDER BY call_id"),
+    ("call_costs", "SELECT * FROM call_costs ORDER BY call_id"),
+];
+
+#[tokio::test]
+async fn the_views_have_the_same_columns_and_rows() {
+    let sqlite = Log::with(Kind::Sqlite, &calls()).await;
+    let postgres = Log::with(Kind::Postgres, &calls()).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(sqlite.path());
+    let mut file = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let mut server = PgConnection::connect(postgres.url().unwrap()).await.unwrap();
+    for (name, statement) in VIEWS {
+        let one = sqlx::query(statement).fetch_all(&mut file).await.unwrap();
+        let other = sqlx::query(statement).fetch_all(&mut server).await.unwrap();
+        assert_eq!(one.len(), other.len(), "{name}");
+        assert!(!one.is_empty() || name == "call_costs", "{name}");
+        if let (Some(one), Some(other)) = (one.first(), other.first()) {
+            let names = |columns: &[&str]| columns.join(" ");
+            let ones: Vec<_> = one.columns().iter().map(Column::name).collect();
+            let others: Vec<_> = other.columns().iter().map(Column::name).collect();
+            assert_eq!(names(&ones), names(&others), "{name}");
+        }
+    }
+    // The numbers agree with those of the program.
+    let stats = sqlite.query().await.stats(&Scope::default()).await.unwrap();
+    let model = "SELECT p50_ms, p95_ms, p99_ms FROM latency_percentiles WHERE model = 'model of reception'";
+    let latency = stats.by_model[0].latency.unwrap();
+    let expected = (latency.p50_ms, latency.p95_ms, latency.p99_ms);
+    let one: (i64, i64, i64) = sqlx::query_as(model).fetch_one(&mut file).await.unwrap();
+    let other: (i64, i64, i64) = sqlx::query_as(model).fetch_one(&mut server).await.unwrap();
+    assert_eq!((one, other), (expected, expected));
+}
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn a_log_of_an_older_program_is_named_as_such(#[case] kind: Kind) {
+    let log = Log::new(kind).await;
+    log.run("DELETE FROM _sqlx_migrations WHERE version > 1").await;
+    let result = Query::open(log.source()).await;
+    assert!(matches!(result, Err(Error::Older { found: 1, .. })), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_database_without_a_log_is_named_as_such() {
+    let database = Database::create().await;
+    let result = Query::open(Source::Postgres(Secret::new(database.url()))).await;
+    assert!(matches!(result, Err(Error::Empty)), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_asked_again_when_it_is_back() {
+    let cluster = Cluster::start();
+    let query = Query::lazy(Source::Postgres(Secret::new(cluster.url("postgres")))).unwrap();
+    cluster.kill();
+    let away = query.call("CA1").await.unwrap_err();
+    assert!(matches!(away, Error::Away(_)), "{away:?}");
+    cluster.restart();
+    // It answers, if only that nobody has made the tables.
+    let answered = query.call("CA1").await.unwrap_err();
+    assert!(matches!(answered, Error::Empty), "{answered:?}");
+}
