@@ -42,7 +42,7 @@ fn tasks() -> usize {
 
 fn talk(link: &mut Link<Socket, Message>, messages: usize) {
     for n in 0..messages {
-        link.send(format!("message {n} of some length"), Kind::Control);
+        link.send(&format!("message {n} of some length"), Kind::Control);
     }
 }
 

@@ -206,7 +206,7 @@ async fn a_session_is_set_up_with_one_token_for_all_connections() {
     let links = futures_util::future::join_all((0..20).map(|_| dialer.dial())).await;
     for link in links {
         let mut link = link.unwrap();
-        link.send(text.clone(), Kind::Control);
+        link.send(&text, Kind::Control);
         assert!(message(&mut link).await["setupComplete"]["sessionId"].is_string());
     }
     assert_eq!(office.issued(), 1);

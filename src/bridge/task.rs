@@ -41,6 +41,8 @@ struct Task<'a, S, M> {
     track: Option<Track>,
     flood: Flood,
     timer: Pin<Box<Sleep>>,
+    /// A message on its way into a link.
+    text: String,
     /// How the carrier is to be told goodbye.
     goodbye: carrier::Close,
     call_sid: String,
@@ -83,6 +85,7 @@ where
             track: None,
             flood: Flood::new(now()),
             timer: Box::pin(tokio::time::sleep(NEVER)),
+            text: String::new(),
             goodbye: carrier::Close::Normal,
             call_sid,
         }
@@ -191,9 +194,9 @@ where
             carrier::Command::Media(_) => Kind::Audio,
             carrier::Command::Mark(_) => Kind::Control,
         };
-        let mut text = String::new();
-        self.machine.encode(command, &mut text);
-        if !text.is_empty() && self.carrier.send(text, kind) {
+        self.text.clear();
+        self.machine.encode(command, &mut self.text);
+        if !self.text.is_empty() && self.carrier.send(&self.text, kind) {
             self.take(Input::Overflow { peer: Peer::Carrier });
         }
     }
@@ -205,9 +208,9 @@ where
         {
             setup.model = endpoint.dialer.model_path(&setup.model);
         }
-        let mut text = String::new();
-        wire::encode(&command, &mut text);
-        if self.upstream.send(link, text, kind) {
+        self.text.clear();
+        wire::encode(&command, &mut self.text);
+        if self.upstream.send(link, &self.text, kind) {
             self.take(Input::Overflow { peer: Peer::Live });
         }
     }

@@ -76,7 +76,7 @@ impl Upstream {
     }
 
     /// Sends on `link` if it is the open one. `true` if an older audio message had to go for it.
-    pub(super) fn send(&mut self, link: LinkId, text: String, kind: Kind) -> bool {
+    pub(super) fn send(&mut self, link: LinkId, text: &str, kind: Kind) -> bool {
         match self {
             Self::Open(open, connection) if *open == link => connection.socket.send(text, kind),
             Self::Idle | Self::Dialling(..) | Self::Open(..) | Self::Closing(..) => false,

@@ -20,6 +20,11 @@ const WAITING_MAX: Duration = Duration::from_secs(120);
 /// (Gemini Live API, order of events: 2–3 s).
 const STALE_MAX: Duration = Duration::from_millis(2500);
 
+/// The carrier's frames are the clock of the playout: each is an occasion to send what is due, and a timer of our own
+/// would wake the call as often again. It only stands in when none has come for this long; the caller's buffer holds
+/// several times as much.
+const CARRIER_CLOCK: Duration = Duration::from_millis(40);
+
 /// One call's downlink.
 #[derive(Debug)]
 pub(super) struct Downlink {
@@ -282,9 +287,9 @@ impl Downlink {
         })
     }
 
-    /// When [`Downlink::poll`] has something next.
+    /// When [`Downlink::poll`] is to be called if nothing comes from the carrier until then.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.playout.poll_timeout()
+        self.playout.poll_timeout().map(|due| due + CARRIER_CLOCK)
     }
 
     /// Where and when the caller hears `samples`, the last ones that were given out.

@@ -22,6 +22,9 @@ const CATCH_UP: usize = 4;
 /// Audio before the detected begin of speech that belongs to it.
 const PREROLL: Duration = Duration::from_millis(300);
 
+/// What [`PREROLL`] takes, in bytes, as a buffer grows.
+const RECENT_CAPACITY: usize = 4096;
+
 /// Gaps in the carrier's numbering up to this long are filled with silence; beyond, the numbering is taken anew.
 const FILL_MAX: Duration = Duration::from_secs(1);
 
@@ -344,31 +347,27 @@ impl Held {
 /// What was sent of the caller's utterance, in mu-law: half the memory, and the same sound.
 #[derive(Debug, Default)]
 struct Recent {
-    chunks: VecDeque<Box<[u8]>>,
-    samples: usize,
+    bytes: VecDeque<u8>,
 }
 
 impl Recent {
     fn push(&mut self, samples: &[i16], keep: Duration) {
-        let samples_max = Rate::LINE.0 as usize * keep.as_millis() as usize / 1000;
-        self.samples += samples.len();
-        self.chunks.push_back(samples.iter().map(|sample| g711::encode(*sample)).collect());
-        while self.samples > samples_max
-            && let Some(oldest) = self.chunks.pop_front()
-        {
-            self.samples -= oldest.len();
-        }
+        let bytes_max = Rate::LINE.0 as usize * keep.as_millis() as usize / 1000;
+        self.bytes.extend(samples.iter().map(|sample| g711::encode(*sample)));
+        let excess = self.bytes.len().saturating_sub(bytes_max);
+        self.bytes.drain(..excess);
     }
 
+    /// The newest of it, at most one frame.
     fn pop_back(&mut self) -> Option<Box<[i16]>> {
-        let newest = self.chunks.pop_back()?;
-        self.samples -= newest.len();
-        Some(newest.iter().map(|byte| g711::decode(*byte)).collect())
+        let at = self.bytes.len().checked_sub(1)? / Rate::LINE.frame_len() * Rate::LINE.frame_len();
+        Some(self.bytes.drain(at..).map(g711::decode).collect())
     }
 
+    /// Forgets it, and the memory of a long utterance.
     fn clear(&mut self) {
-        self.chunks.clear();
-        self.samples = 0;
+        self.bytes.clear();
+        self.bytes.shrink_to(RECENT_CAPACITY);
     }
 }
 

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_tungstenite::tungstenite;
@@ -55,7 +55,8 @@ pub enum Kind {
 
 /// The messages of a WebSocket library, of which there are two in use.
 pub trait Message: Sized {
-    fn text(text: String) -> Self;
+    /// Of bytes that were a `str`.
+    fn text(text: Bytes) -> Self;
     fn close(code: u16) -> Self;
     /// `None` for pings and pongs, which the library answers.
     fn incoming(self) -> Option<Incoming>;
@@ -67,6 +68,8 @@ pub struct Link<S, M> {
     socket: S,
     queue: VecDeque<(Kind, M)>,
     audio_queued: usize,
+    /// Where messages wait: memory that is used again once they have left.
+    pool: BytesMut,
     /// Something was given to the socket that may not have left it.
     is_dirty: bool,
     /// Runs while the peer does not take what is sent.
@@ -79,19 +82,22 @@ where
     M: Message,
     E: Display,
 {
-    pub const fn new(socket: S) -> Self {
-        Self { socket, queue: VecDeque::new(), audio_queued: 0, is_dirty: false, stall: None }
+    pub fn new(socket: S) -> Self {
+        let (queue, pool) = (VecDeque::new(), BytesMut::new());
+        Self { socket, queue, audio_queued: 0, pool, is_dirty: false, stall: None }
     }
 
-    /// Queues a text message. `true` if an older audio message had to go for it.
-    pub fn send(&mut self, text: String, kind: Kind) -> bool {
+    /// Queues a text message. `true` if an older audio message had to go for it. Does not allocate once the memory
+    /// for messages has grown.
+    pub fn send(&mut self, text: &str, kind: Kind) -> bool {
         let is_full = kind == Kind::Audio && self.audio_queued == AUDIO_MAX;
         if is_full && let Some(oldest) = self.queue.iter().position(|(kind, _)| *kind == Kind::Audio) {
             self.queue.remove(oldest);
             self.audio_queued -= 1;
         }
         self.audio_queued += usize::from(kind == Kind::Audio);
-        self.queue.push_back((kind, M::text(text)));
+        self.pool.extend_from_slice(text.as_bytes());
+        self.queue.push_back((kind, M::text(self.pool.split().freeze())));
         is_full
     }
 
@@ -185,8 +191,8 @@ where
 }
 
 impl Message for tungstenite::Message {
-    fn text(text: String) -> Self {
-        Self::Text(text.into())
+    fn text(text: Bytes) -> Self {
+        Self::Text(text.try_into().unwrap_or_default())
     }
 
     fn close(code: u16) -> Self {
@@ -207,8 +213,8 @@ impl Message for tungstenite::Message {
 }
 
 impl Message for axum::extract::ws::Message {
-    fn text(text: String) -> Self {
-        Self::Text(text.into())
+    fn text(text: Bytes) -> Self {
+        Self::Text(text.try_into().unwrap_or_default())
     }
 
     fn close(code: u16) -> Self {
@@ -250,8 +256,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_queued_is_sent_in_order_before_anything_is_read() {
         let (mut link, mut far) = pair(1 << 16).await;
-        link.send("one".into(), Kind::Audio);
-        link.send("two".into(), Kind::Control);
+        link.send("one", Kind::Audio);
+        link.send("two", Kind::Control);
         let talk = async {
             assert_eq!(far.next().await.unwrap().unwrap(), tungstenite::Message::text("one"));
             assert_eq!(far.next().await.unwrap().unwrap(), tungstenite::Message::text("two"));
@@ -266,9 +272,9 @@ mod tests {
         let (mut link, mut far) = pair(64).await;
         let mut dropped = 0;
         for n in 0..100 {
-            dropped += u32::from(link.send(format!("audio {n}"), Kind::Audio));
+            dropped += u32::from(link.send(&format!("audio {n}"), Kind::Audio));
         }
-        link.send("clear".into(), Kind::Control);
+        link.send("clear", Kind::Control);
         assert_eq!(dropped, 75);
         assert_eq!(link.next(true).await, Incoming::Stalled);
         let mut received = Vec::new();
@@ -287,10 +293,10 @@ mod tests {
     #[tokio::test]
     async fn discarded_audio_is_never_sent() {
         let (mut link, mut far) = pair(1 << 16).await;
-        link.send("stale".into(), Kind::Audio);
-        link.send("mark".into(), Kind::Control);
+        link.send("stale", Kind::Audio);
+        link.send("mark", Kind::Control);
         link.discard_audio();
-        link.send("clear".into(), Kind::Control);
+        link.send("clear", Kind::Control);
         let read = async {
             let mut received = Vec::new();
             while let Some(Ok(tungstenite::Message::Text(text))) = far.next().await {
@@ -319,7 +325,7 @@ mod tests {
     async fn a_connection_found_broken_while_sending_is_told_even_if_nothing_may_be_read() {
         let (mut link, far) = pair(1 << 16).await;
         drop(far);
-        link.send("lost".into(), Kind::Audio);
+        link.send("lost", Kind::Audio);
         assert!(matches!(link.next(false).await, Incoming::Closed(Closure::Broken(_))));
     }
 
