@@ -23,7 +23,7 @@ impl Rate {
     }
 }
 
-/// Up to 20 ms of mono PCM at up to 48 kHz, by value. `Copy`: queues own their frames, nothing is shared.
+/// Up to 20 ms of mono PCM at up to 16 kHz, by value. `Copy`: queues own their frames, nothing is shared.
 #[derive(Clone, Copy)]
 pub struct Frame {
     rate: Rate,
@@ -32,8 +32,9 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// 20 ms at 48 kHz, the highest rate of any line.
-    pub const CAPACITY: usize = 960;
+    /// 20 ms at 16 kHz: of wideband lines, and of what the model takes. Frames are copied on their way, and wait in
+    /// the queues of every call: a line of 48 kHz has to be worth three times the memory.
+    pub const CAPACITY: usize = 320;
 
     /// A frame of these samples; what is beyond [`Frame::CAPACITY`] is left out.
     pub fn new(rate: Rate, samples: &[i16]) -> Self {
