@@ -25,7 +25,7 @@
 //! | 5 | [`net`] |
 //! | 6 | [`store`] [`provider`] |
 //! | 7 | [`bridge`] [`sim`] |
-//! | 8 | [`server`] |
+//! | 8 | [`server`] [`load`] |
 //! | 9 | [`config`] |
 //! | 10 | [`cli`] |
 //!
@@ -51,6 +51,7 @@ pub mod fallback;
 pub mod id;
 pub mod job;
 pub mod live;
+pub mod load;
 pub mod net;
 pub mod provider;
 pub mod secret;

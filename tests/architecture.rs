@@ -22,7 +22,7 @@ const ROWS: [(u8, &[&str]); 11] = [
     (5, &["net"]),
     (6, &["store", "provider"]),
     (7, &["bridge", "sim"]),
-    (8, &["server"]),
+    (8, &["server", "load"]),
     (9, &["config"]),
     (10, &["cli"]),
 ];

@@ -7,6 +7,7 @@ mod csv;
 mod demo;
 mod erase;
 mod export;
+mod load;
 mod logging;
 mod migrate;
 mod path;
@@ -18,6 +19,8 @@ mod service;
 mod simulate;
 mod story;
 mod text;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -38,6 +41,8 @@ enum Command {
     Calls(Box<calls::Args>),
     /// Play a call again that was kept, and compare what the program does now.
     Replay(replay::Args),
+    /// Place many recorded calls at once, and measure what the callers hear and what the server costs.
+    Load(Box<load::Args>),
     /// Read the configuration and say what is missing or wrong.
     Check(check::Args),
     /// Bring the database of the call log to the schema of this program. `serve` does so by itself.
@@ -48,8 +53,9 @@ enum Command {
 }
 
 /// Runs the command line of this process.
-pub async fn run() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+pub async fn run() -> anyhow::Result<ExitCode> {
+    let done = match Arguments::parse().command {
+        Command::Load(args) => return load::run(*args).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Calls(args) => calls::run(*args).await,
@@ -57,7 +63,8 @@ pub async fn run() -> anyhow::Result<()> {
         Command::Check(args) => check::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Simulate(peer) => simulate::run(peer).await,
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// An error and its causes in one line; a cause that the words before it name already is left out.

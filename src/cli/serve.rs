@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,7 +30,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let target = config.secrets.database_url.as_ref().map(Target::parse).transpose()?;
     let store = Store::open_with(&config.store, target).await?;
-    let service = Service::new(&config, listener, store.handle(), dial::tls([]))?;
+    let service = Service::new(&config, listener, store.handle(), dial::tls(authority(&config)?))?;
     tracing::info!(%listen, agents = config.agents.len(), log = %config.store.path.display(), "ready");
 
     let mut stop = Stop::new()?;
@@ -54,6 +56,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         bail!("stopped at once by a second signal: running calls were cut off");
     }
     Ok(())
+}
+
+/// Who is trusted besides the public authorities.
+fn authority(config: &Config) -> anyhow::Result<Option<CertificateDer<'static>>> {
+    let Some(path) = &config.live.ca_file else { return Ok(None) };
+    let authority = CertificateDer::from_pem_file(path);
+    authority.map(Some).with_context(|| format!("live.ca_file: no certificate in {}", path.display()))
 }
 
 /// The server does not start with a configuration that cannot work.

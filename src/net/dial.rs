@@ -49,10 +49,20 @@ pub fn tls(extra: impl IntoIterator<Item = CertificateDer<'static>>) -> Arc<Clie
 
 /// Connects; everything together takes `deadline` at most.
 pub async fn dial(request: Request, tls: Arc<ClientConfig>, deadline: Duration) -> Result<ClientLink, Error> {
-    timeout(deadline, connect(request, tls)).await.map_err(|_| Error::Timeout(deadline))?
+    dial_with(request, tls, Limits::LIVE, deadline).await
 }
 
-async fn connect(request: Request, tls: Arc<ClientConfig>) -> Result<ClientLink, Error> {
+/// The same with these buffers and limits.
+pub async fn dial_with(
+    request: Request,
+    tls: Arc<ClientConfig>,
+    limits: Limits,
+    deadline: Duration,
+) -> Result<ClientLink, Error> {
+    timeout(deadline, connect(request, tls, limits)).await.map_err(|_| Error::Timeout(deadline))?
+}
+
+async fn connect(request: Request, tls: Arc<ClientConfig>, limits: Limits) -> Result<ClientLink, Error> {
     let uri = request.uri();
     let is_tls = uri.scheme_str() == Some("wss");
     let host = uri.host().ok_or_else(|| Error::Unreachable(format!("{uri} names no host")))?.to_owned();
@@ -66,7 +76,7 @@ async fn connect(request: Request, tls: Arc<ClientConfig>) -> Result<ClientLink,
     } else {
         Either::Left(tcp)
     };
-    let config = Some(Limits::LIVE.config());
+    let config = Some(limits.config());
     match client_async_with_config(request, stream, config).await {
         Ok((socket, _)) => Ok(Link::new(socket)),
         Err(SocketError::Http(response)) => Err(Error::Refused(response.status().as_u16())),

@@ -126,7 +126,7 @@ fn garbage(text: &str) -> Result<Garbage, String> {
 }
 
 /// Reads `20s`, `500ms`, `5m` or `2h`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let unit_at = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let millis = match unit {

@@ -39,6 +39,8 @@ pub struct Config {
     pub setup_timeout_ms: u64,
     /// Where sessions are made, in order of preference; empty: at the Developer API alone.
     pub endpoints: Vec<Endpoint>,
+    /// A certificate authority (PEM) that is trusted besides the public ones: of a simulated service.
+    pub ca_file: Option<PathBuf>,
     /// The credentials of Vertex endpoints that name none, from the environment; `None`: those of the machine.
     #[serde(skip)]
     pub default_credentials: Option<PathBuf>,
@@ -55,6 +57,7 @@ impl Default for Config {
             connect_timeout_ms: 2_000,
             setup_timeout_ms: 2_500,
             endpoints: Vec::new(),
+            ca_file: None,
             default_credentials: None,
         }
     }

@@ -49,5 +49,6 @@ pub use outputs::{Break, Output};
 pub use personality::Personality;
 pub use refusal::Refusal;
 pub use scenario::{Call, Ending, Error as ScenarioError, Scenario, Turn, Utterance, tone};
+pub(crate) use server::Identity;
 pub use server::{Config, Error as ServerError, Frames, Server, Sighting, Tls};
 pub use session::{Arrival, Session};

@@ -26,6 +26,7 @@ use super::scenario::Scenario;
 use super::session::{Arrival, Session};
 use connection::Connection;
 use line::{Line, Stream};
+pub(crate) use tls::Identity;
 
 /// What a server serves.
 #[derive(Clone, Debug, Default)]
@@ -95,7 +96,7 @@ impl Server {
         let (acceptor, ca_pem) = match config.tls {
             Tls::Off => (None, None),
             Tls::OwnCa => {
-                let identity = tls::Identity::generate()?;
+                let identity = Identity::generate()?;
                 (Some(identity.acceptor), Some(identity.ca_pem))
             }
         };

@@ -12,14 +12,14 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Error;
 
-pub(super) struct Identity {
-    pub(super) acceptor: TlsAcceptor,
-    pub(super) ca_pem: String,
+pub(crate) struct Identity {
+    pub(crate) acceptor: TlsAcceptor,
+    pub(crate) ca_pem: String,
 }
 
 impl Identity {
     /// For `localhost` and the loopback addresses.
-    pub(super) fn generate() -> Result<Self, Error> {
+    pub(crate) fn generate() -> Result<Self, Error> {
         let ca = authority()?;
         let key = KeyPair::generate()?;
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);

@@ -1,0 +1,225 @@
+//! `patchcord load`: how many calls a server carries, and what callers hear at that load.
+
+mod arguments;
+mod host;
+mod pin;
+mod render;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use time::OffsetDateTime;
+use tokio::net::lookup_host;
+
+use self::host::Host;
+use crate::load::line::{self, Exchange};
+use crate::load::outcome::{Arrivals, Model, Outcome, Plan, Share};
+use crate::load::process;
+use crate::load::recording::Recordings;
+use crate::load::run::{self, Watch};
+use crate::load::tally::Board;
+use crate::net::dial;
+use crate::secret::Secret;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Voice webhook of the server; TWILIO_AUTH_TOKEN signs. Without it a server and a load model are started here.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Calls at the same time.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    calls: u32,
+    /// From the first call until all are up.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = arguments::duration)]
+    ramp: Duration,
+    /// From then on to the end.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = arguments::duration)]
+    duration: Duration,
+    /// How calls arrive: steady, poisson or step.
+    #[arg(long, default_value = "steady", value_parser = arguments::arrivals)]
+    arrivals: Arrivals,
+    /// Kinds of calls with weights: short, long, barge-in, hang-up, dtmf, fallback.
+    #[arg(long, value_name = "KIND=WEIGHT,…", default_value = "short=4,long=2,barge-in=2,hang-up=1,dtmf=1",
+          value_parser = arguments::mix)]
+    mix: arguments::Mix,
+    /// Recorded calls in place of the built-in ones: a folder like fixtures/calls.
+    #[arg(long, value_name = "DIR")]
+    fixtures: Option<PathBuf>,
+    /// The seed of everything random.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write the outcome as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where things run.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Places")]
+struct Place {
+    /// Without --url: the server alone on the first core, everything else on the others.
+    #[arg(long, conflicts_with = "url")]
+    pin: bool,
+    /// Where the load model of the server at --url tells about itself, as it printed; without it no probes are sent.
+    #[arg(long, value_name = "HOST:PORT", requires = "url")]
+    model_control: Option<String>,
+    /// The process of the server at --url; found by its port if it is on this machine.
+    #[arg(long, value_name = "PID", requires = "url")]
+    server_pid: Option<u32>,
+    /// Number to dial.
+    #[arg(long, value_name = "NUMBER", default_value = host::TO)]
+    to: String,
+    /// Number of an agent that the live service refuses, for calls of the kind `fallback`.
+    #[arg(long, value_name = "NUMBER", default_value = host::FALLBACK_TO)]
+    fallback_to: String,
+    /// Certificate (PEM) to trust besides the public roots.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca: Option<PathBuf>,
+}
+
+/// The token that signs the requests; in the environment, where no list of processes shows it.
+const AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let outcome = in_own_thread(args.place.pin, move || async move { Box::pin(test(&args)).await }).await?;
+    Ok(ExitCode::from(outcome.verdict.exit_code()))
+}
+
+/// One thread costs less than several, and where it runs can be chosen.
+async fn in_own_thread<F, T>(
+    is_pinned: bool,
+    work: impl FnOnce() -> F + Send + 'static,
+) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>>,
+    T: Send + 'static,
+{
+    let (ended, wait) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let outcome = (|| {
+            if is_pinned {
+                pin::this_thread(&pin::others()?)?;
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(work())
+        })();
+        // Nobody waits any more when the process ends.
+        let _ = ended.send(outcome);
+    });
+    wait.await.context("the load test ended by itself")?
+}
+
+async fn test(args: &Args) -> anyhow::Result<Outcome> {
+    let host = match &args.url {
+        Some(_) => None,
+        None => Some(Host::start(args.place.pin).await?),
+    };
+    let target = Target::find(args, host.as_ref()).await?;
+    let recordings = match &args.fixtures {
+        Some(folder) => Recordings::load(folder)?,
+        None => Recordings::built_in()?,
+    };
+    let outcome = Box::pin(place_calls(args, &target, Arc::new(recordings), args.calls)).await?;
+    if let Some(host) = host {
+        host.stop().await;
+    }
+    render::print(&outcome)?;
+    if let Some(path) = &args.json {
+        let json = serde_json::to_string_pretty(&outcome)?;
+        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(outcome)
+}
+
+/// Whom to call, and whom to look at.
+#[derive(Debug)]
+struct Target {
+    webhook: String,
+    token: Secret,
+    authority: Option<CertificateDer<'static>>,
+    watch: Watch,
+}
+
+impl Target {
+    async fn find(args: &Args, host: Option<&Host>) -> anyhow::Result<Self> {
+        if let Some(host) = host {
+            return Ok(Self {
+                webhook: host.webhook(),
+                token: host.token(),
+                authority: None,
+                watch: Watch { server_pid: Some(host.server_pid()), control: Some(host.control()) },
+            });
+        }
+        let token = std::env::var(AUTH_TOKEN).unwrap_or_default();
+        anyhow::ensure!(!token.is_empty(), "{AUTH_TOKEN} is not set; it signs the requests to the server");
+        let webhook = args.url.clone().unwrap_or_default();
+        let url = reqwest::Url::parse(&webhook).with_context(|| format!("--url: `{webhook}` is no URL"))?;
+        let is_here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let found = url.port_or_known_default().filter(|_| is_here).and_then(process::listening_on);
+        let control = match &args.place.model_control {
+            Some(address) => {
+                let found = lookup_host(address).await.with_context(|| format!("--model-control: {address}"))?;
+                Some(found.into_iter().next().context("--model-control: the host has no address")?)
+            }
+            None => None,
+        };
+        let authority = args.place.ca.as_ref().map(|path| {
+            let authority = CertificateDer::from_pem_file(path);
+            authority.with_context(|| format!("no certificate in {}", path.display()))
+        });
+        Ok(Self {
+            webhook,
+            token: Secret::new(token),
+            authority: authority.transpose()?,
+            watch: Watch { server_pid: args.place.server_pid.or(found), control },
+        })
+    }
+}
+
+async fn place_calls(
+    args: &Args,
+    target: &Target,
+    recordings: Arc<Recordings>,
+    calls: u32,
+) -> anyhow::Result<Outcome> {
+    let has_probes = target.watch.control.is_some();
+    let tls = dial::tls(target.authority.clone());
+    let exchange = Exchange {
+        webhook: target.webhook.clone(),
+        token: target.token.clone(),
+        to: args.place.to.clone(),
+        fallback_to: args.place.fallback_to.clone(),
+        web: line::web(&tls)?,
+        tls,
+        recordings,
+        has_probes,
+        board: Board::default(),
+    };
+    let plan = Plan {
+        target: target.webhook.clone(),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        started_at: OffsetDateTime::now_utc(),
+        calls,
+        ramp_ms: crate::time::millis(args.ramp),
+        duration_ms: crate::time::millis(args.duration),
+        arrivals: args.arrivals,
+        mix: mix(args),
+        seed: args.seed,
+        model: if has_probes { Model::Simulated } else { Model::Other },
+    };
+    let stop = async {
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    Ok(run::run(Arc::new(exchange), plan, target.watch, render::progress, stop).await)
+}
+
+fn mix(args: &Args) -> Vec<Share> {
+    args.mix.0.iter().filter(|share| share.weight > 0).copied().collect()
+}

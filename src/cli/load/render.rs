@@ -1,0 +1,122 @@
+//! A load test in words: its progress, and its outcome as a table.
+
+use std::fmt::Write as _;
+
+use super::super::text;
+use crate::load::outcome::{Counts, Ended, Generator, Losses, Measure, Outcome, Second, ServerCost, Verdict};
+
+/// A line for each second, on standard error.
+pub(super) fn progress(second: &Second, counts: &Counts) {
+    let Second { at_ms, calls_up, answered, delay_p99_ms, server_cpu_share, .. } = second;
+    let errors = counts.refused.values().sum::<u64>() + counts.failed.values().sum::<u64>();
+    let delay = delay_p99_ms.map_or("–".to_owned(), |delay| format!("{delay:.1} ms"));
+    let share = server_cpu_share.map_or("–".to_owned(), percent);
+    let late = second.generator_lateness_p99_ms;
+    eprintln!(
+        "{:>5.0} s  {calls_up:>5} up  {answered:>4} new  {errors:>4} errors  added delay p99 {delay:>9}  \
+         server {share:>6}  own lateness p99 {late:.1} ms",
+        *at_ms as f64 / 1e3
+    );
+}
+
+pub(super) fn print(outcome: &Outcome) -> anyhow::Result<()> {
+    text::print(&table(outcome))?;
+    Ok(())
+}
+
+fn table(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = counts(&mut out, outcome);
+    let _ = measures(&mut out, &outcome.measures);
+    let _ = losses(&mut out, &outcome.losses);
+    let _ = costs(&mut out, outcome.server.as_ref(), &outcome.generator);
+    let _ = verdict(&mut out, &outcome.verdict);
+    out
+}
+
+fn counts(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    let Counts { offered, answered, completed, cut_short, refused, failed, up_max } = &outcome.counts;
+    let how = if outcome.ended == Ended::Interrupted { ", interrupted" } else { "" };
+    writeln!(out, "{} calls at once at {}{how}", outcome.plan.calls, outcome.plan.target)?;
+    writeln!(
+        out,
+        "  {offered} placed, {answered} answered, {completed} completed, {cut_short} ended with the test, \
+         {up_max} up at most"
+    )?;
+    for (what, reasons) in [("refused", refused), ("failed", failed)] {
+        for (reason, count) in reasons {
+            writeln!(out, "  {count} {what}: {reason}")?;
+        }
+    }
+    Ok(())
+}
+
+fn measures(out: &mut String, measures: &[Measure]) -> std::fmt::Result {
+    let head = ["ms", "count", "p50", "p95", "p99", "max", "bar p99"];
+    let [title, count, p50, p95, p99, max, bar] = head;
+    writeln!(out, "\n  {title:<28}{count:>9}{p50:>9}{p95:>9}{p99:>9}{max:>10}{bar:>9}")?;
+    for Measure { title, count, p50, p95, p99, max, bar_p99, .. } in measures.iter().filter(|m| m.count > 0) {
+        let bar = bar_p99.map_or(String::new(), |bar| format!("{bar:.0}"));
+        writeln!(out, "  {title:<28}{count:>9}{p50:>9.1}{p95:>9.1}{p99:>9.1}{max:>10.1}{bar:>9}")?;
+    }
+    Ok(())
+}
+
+fn losses(out: &mut String, losses: &Losses) -> std::fmt::Result {
+    let Losses { uplink_lost_samples, uplink_doubled_samples, uplink_samples, probes, probes_lost, .. } = losses;
+    let Losses { downlink_lost_samples, downlink_doubled_samples, downlink_samples, replies, .. } = losses;
+    writeln!(
+        out,
+        "\n  from callers  {uplink_lost_samples} samples lost, {uplink_doubled_samples} doubled of \
+         {uplink_samples}; {probes_lost} of {probes} probes lost"
+    )?;
+    writeln!(
+        out,
+        "  to callers    {downlink_lost_samples} samples lost, {downlink_doubled_samples} doubled of \
+         {downlink_samples} in {replies} replies; {} underruns; {} messages that break the protocol",
+        losses.underruns, losses.violations
+    )
+}
+
+fn costs(out: &mut String, server: Option<&ServerCost>, generator: &Generator) -> std::fmt::Result {
+    match server {
+        Some(cost) => writeln!(
+            out,
+            "\n  server        {:.2} ms CPU for a second of a call; {} of a core, {} at most; {:.1} MB before the \
+             first call, {:.0} kB more for each",
+            cost.cpu_ms_per_call_second,
+            percent(cost.cpu_share_mean),
+            percent(cost.cpu_share_max),
+            cost.rss_base_bytes as f64 / 1e6,
+            cost.rss_per_call_bytes as f64 / 1e3
+        )?,
+        None => writeln!(out, "\n  server        its cost is not known: no --server-pid of this machine")?,
+    }
+    let share = |share: Option<f64>| share.map_or("an unknown part".to_owned(), percent);
+    let late = |late: f64| format!("{late:.1} ms late at p99");
+    writeln!(
+        out,
+        "  this test     {} of a core, {}",
+        share(generator.cpu_share),
+        late(generator.lateness_p99_ms)
+    )?;
+    if let Some(lateness) = generator.model_lateness_p99_ms {
+        writeln!(out, "  load model    {} of a core, {}", share(generator.model_cpu_share), late(lateness))?;
+    }
+    Ok(())
+}
+
+fn verdict(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
+    let (word, reasons): (_, &[String]) = match verdict {
+        Verdict::Passed => ("PASSED", &[]),
+        Verdict::Failed { reasons } => ("FAILED", reasons),
+        Verdict::Refused { reasons } => ("NO VERDICT", reasons),
+    };
+    writeln!(out, "\n{word}")?;
+    reasons.iter().try_for_each(|reason| writeln!(out, "  {reason}"))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}

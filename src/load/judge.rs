@@ -1,0 +1,115 @@
+//! The verdict: whether the server kept the bars, and whether the test may say so. Pure.
+
+use super::outcome::{Counts, Generator, Losses, Measure, Plan, Verdict};
+
+/// p99 of the lateness of generator and model beyond which delays are theirs and not the server's.
+pub const LATENESS_BAR_MS: f64 = 5.0;
+
+/// Share of their cores beyond which they fall behind now and then.
+pub const CPU_SHARE_BAR: f64 = 0.85;
+
+/// A 99th percentile of fewer probes is an accident.
+const PROBES_MIN: u64 = 20;
+
+/// What the verdict is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    pub plan: &'a Plan,
+    pub counts: &'a Counts,
+    pub measures: &'a [Measure],
+    pub losses: &'a Losses,
+    pub generator: &'a Generator,
+    pub has_probes: bool,
+}
+
+/// Refused where nothing can be said, failed where a bar was missed.
+pub fn verdict(evidence: Evidence<'_>) -> Verdict {
+    let reasons = doubts(evidence);
+    if !reasons.is_empty() {
+        return Verdict::Refused { reasons };
+    }
+    let reasons = faults(evidence);
+    if reasons.is_empty() { Verdict::Passed } else { Verdict::Failed { reasons } }
+}
+
+/// Why the test may say nothing.
+fn doubts(evidence: Evidence<'_>) -> Vec<String> {
+    let Evidence { plan, counts, losses, generator, has_probes, .. } = evidence;
+    let mut doubts = overload(generator);
+    if counts.offered == 0 {
+        doubts.push("no call was placed: let the test run longer".to_owned());
+    } else if has_probes && counts.answered > 0 && losses.probes < PROBES_MIN {
+        doubts.push(format!(
+            "only {} probes were sent, {PROBES_MIN} are needed: let the test run longer, or place more calls",
+            losses.probes
+        ));
+    }
+    let untroubled = counts.failed.is_empty() && counts.refused.is_empty();
+    if untroubled && counts.up_max > 0 && counts.up_max * 10 < u64::from(plan.calls) * 9 {
+        doubts.push(format!(
+            "no more than {} of {} calls were up at the same time: let the test run longer",
+            counts.up_max, plan.calls
+        ));
+    }
+    doubts
+}
+
+/// Where the load test was the bottleneck.
+fn overload(generator: &Generator) -> Vec<String> {
+    const REMEDY: &str = "place fewer calls, or give the load test more of this machine: other cores than the \
+                          server's (--pin), or another machine (--url)";
+    let mut doubts = Vec::new();
+    let late = [
+        ("callers' frames left", Some(generator.lateness_p99_ms)),
+        ("the load model was", generator.model_lateness_p99_ms),
+    ];
+    for (who, late) in late.into_iter().filter_map(|(who, late)| Some((who, late?))) {
+        if late > generator.lateness_bar_ms {
+            let bar = generator.lateness_bar_ms;
+            doubts.push(format!("{who} {late:.1} ms late at the 99th percentile (bar: {bar:.0}): {REMEDY}"));
+        }
+    }
+    let bar = generator.cpu_share_bar;
+    let (own, model) = (generator.cpu_share.unwrap_or(0.0), generator.model_cpu_share.unwrap_or(0.0));
+    // Each has one thread.
+    let mut busy = vec![("the generator", own, 1.0), ("the load model", model, 1.0)];
+    if generator.shares_cores {
+        busy.push(("generator and load model together", own + model, f64::from(generator.cores.min(2))));
+    }
+    for (who, share, cores) in busy {
+        if share > bar * cores {
+            let (percent, most) = (share * 100.0, bar * cores * 100.0);
+            doubts.push(format!("{who} took {percent:.0} % of a core (bar: {most:.0} %): {REMEDY}"));
+        }
+    }
+    doubts
+}
+
+/// What the server did wrong.
+fn faults(evidence: Evidence<'_>) -> Vec<String> {
+    let Evidence { counts, measures, losses, .. } = evidence;
+    let mut faults = Vec::new();
+    for measure in measures.iter().filter(|measure| measure.count > 0) {
+        if let Some(bar) = measure.bar_p99.filter(|bar| measure.p99 > *bar) {
+            let Measure { title, p99, unit, .. } = measure;
+            faults.push(format!("{title}: p99 {p99:.1} {unit}, the bar is {bar:.0}"));
+        }
+    }
+    for (reason, count) in &counts.failed {
+        faults.push(format!("{count} calls failed: {reason}"));
+    }
+    for (reason, count) in &counts.refused {
+        faults.push(format!("{count} calls were refused: {reason}"));
+    }
+    let lost = [
+        ("samples from callers were lost", losses.uplink_lost_samples),
+        ("samples from callers came twice", losses.uplink_doubled_samples),
+        ("samples to callers were lost", losses.downlink_lost_samples),
+        ("samples to callers came twice", losses.downlink_doubled_samples),
+        ("times a caller's buffer ran dry within a reply", losses.underruns),
+        ("probes were not answered", losses.probes_lost),
+        ("messages were none that the carrier takes", losses.violations),
+    ];
+    faults.extend(lost.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")));
+    faults
+}
