@@ -10,12 +10,14 @@
 //! | [`recording`] [`script`] [`arrivals`] | what callers say, what happens in a call, when calls come |
 //! | [`wire`] [`playout`] [`caller`] | one caller as a machine |
 //! | [`line`] [`run`] | the sockets, and the test around them |
+//! | [`capacity`] | the search for the most calls |
 //! | [`tally`] [`histogram`] [`process`] [`meter`] [`summary`] [`judge`] | what was measured, and the verdict |
 //!
 //! It is a peer: like [`crate::sim`] it shares no wire code with what it tests.
 
 pub mod arrivals;
 pub mod caller;
+pub mod capacity;
 pub mod histogram;
 pub mod judge;
 pub mod line;

@@ -1,16 +1,17 @@
 //! A server and a load model as processes of this machine, so that one command shows what the machine can do.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -27,10 +28,13 @@ pub(super) const FALLBACK_TO: &str = "+13125550199";
 const START_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether it has.
+const POLL: Duration = Duration::from_millis(50);
+
 #[derive(Debug)]
 pub(super) struct Host {
-    server: Child,
-    model: Child,
+    server: Process,
+    model: Process,
     address: SocketAddr,
     about: About,
     token: Secret,
@@ -72,7 +76,7 @@ impl Host {
     }
 
     pub(super) fn server_pid(&self) -> u32 {
-        self.server.id().unwrap_or_default()
+        self.server.0.id()
     }
 
     pub(super) const fn control(&self) -> SocketAddr {
@@ -82,55 +86,79 @@ impl Host {
     /// Until the server takes calls.
     async fn wait(&mut self) -> anyhow::Result<()> {
         let url = format!("http://{}/readyz", self.address);
-        let ready = async {
-            while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
-                sleep(Duration::from_millis(50)).await;
+        let began = Instant::now();
+        while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
+            if let Some(status) = self.server.0.try_wait()? {
+                bail!("the server ended at once: {status}");
             }
-        };
-        tokio::select! {
-            ready = timeout(START_MAX, ready) => ready.context("the server does not begin to take calls"),
-            status = self.server.wait() => bail!("the server ended at once: {}", status?),
+            ensure!(began.elapsed() < START_MAX, "the server does not begin to take calls");
+            sleep(POLL).await;
         }
+        Ok(())
     }
 
     /// Ends both in an orderly way.
-    pub(super) async fn stop(mut self) {
-        for child in [&mut self.server, &mut self.model] {
-            if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw)
-            {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
-            }
-            // One that does not end is killed when it is dropped.
-            let _ = timeout(STOP_MAX, child.wait()).await;
-        }
+    pub(super) async fn stop(self) {
+        self.server.stop().await;
+        self.model.stop().await;
         drop(self.folder);
     }
 }
 
-async fn start_model(ca_file: &Path) -> anyhow::Result<(Child, About)> {
+/// A process that is killed when it is dropped.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Process {
+    /// Interrupts it, and gives it time to end.
+    async fn stop(mut self) {
+        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = kill_process(pid, Signal::INT);
+        }
+        let began = Instant::now();
+        while matches!(self.0.try_wait(), Ok(None)) && began.elapsed() < STOP_MAX {
+            sleep(POLL).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn start_model(ca_file: &Path) -> anyhow::Result<(Process, About)> {
     let mut command = program()?;
     command.args(["simulate", "load-model", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--ca-out"]);
     let mut model = command.arg(ca_file).stdout(Stdio::piped()).spawn().context("cannot start the load model")?;
     let output = model.stdout.take().context("the load model has no output")?;
-    let mut lines = BufReader::new(output).lines();
-    let first = timeout(START_MAX, lines.next_line()).await.context("the load model does not begin")??;
-    let first = first.context("the load model ended at once")?;
+    let model = Process(model);
+    let first = tokio::task::spawn_blocking(move || first_line(output));
+    let first = timeout(START_MAX, first).await.context("the load model does not begin")???;
     let about = serde_json::from_str(&first).with_context(|| format!("the load model said `{first}`"))?;
     Ok((model, about))
 }
 
-fn start_server(config: &Path, token: &Secret, cores: Option<BTreeSet<u32>>) -> anyhow::Result<Child> {
+fn first_line(output: ChildStdout) -> std::io::Result<String> {
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line)?;
+    Ok(line)
+}
+
+fn start_server(config: &Path, token: &Secret, cores: Option<BTreeSet<u32>>) -> anyhow::Result<Process> {
     let mut command = program()?;
     command.args(["serve", "--config"]).arg(config).env("TWILIO_AUTH_TOKEN", token.expose());
     command.env("GEMINI_API_KEY", "load-test").env_remove("DATABASE_URL").env("RUST_LOG", "error");
     // A process runs where the thread that starts it runs.
-    let runtime = tokio::runtime::Handle::current();
     let start = move || {
-        let _inside = runtime.enter();
         if let Some(cores) = cores {
             pin::this_thread(&cores)?;
         }
-        command.spawn().context("cannot start the server")
+        command.spawn().map(Process).context("cannot start the server")
     };
     let started = std::thread::spawn(start).join();
     started.map_err(|_| anyhow::anyhow!("cannot start the server"))?
@@ -139,7 +167,7 @@ fn start_server(config: &Path, token: &Secret, cores: Option<BTreeSet<u32>>) -> 
 /// This program. What is typed at the keyboard to end the test must not end its processes.
 fn program() -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("this program cannot be found")?);
-    command.stdin(Stdio::null()).kill_on_drop(true).process_group(0);
+    command.stdin(Stdio::null()).process_group(0);
     Ok(command)
 }
 
@@ -157,7 +185,7 @@ fn configuration(address: SocketAddr, about: &About, folder: &Path) -> String {
 
 /// A folder of its own that is deleted at the end.
 #[derive(Debug)]
-struct Folder(std::path::PathBuf);
+struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> anyhow::Result<Self> {
