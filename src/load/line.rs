@@ -179,8 +179,8 @@ impl Phone<'_> {
         let board = &exchange.board;
         let mut dice = Dice::new(self.call.seed);
         let acts = script(self.call.kind, &exchange.recordings, exchange.has_probes, &mut dice);
-        link.send(connected(), Importance::Control);
-        link.send(writer.start(&stream.parameters), Importance::Control);
+        link.send(&connected(), Importance::Control);
+        link.send(&writer.start(&stream.parameters), Importance::Control);
         let (recordings, now) = (Arc::clone(&exchange.recordings), Instant::now());
         let mut caller = Caller::new(recordings, acts, writer, now, self.call.seed);
         let timer = sleep_until(caller.poll_timeout().into());
@@ -193,7 +193,7 @@ impl Phone<'_> {
                     if board.is_over() {
                         caller.cut_short();
                     }
-                    let send = &mut |text| is_dropping |= link.send(text, Importance::Audio);
+                    let send = &mut |text: String| is_dropping |= link.send(&text, Importance::Audio);
                     caller.handle_timeout(Instant::now(), &mut board.tally(), send);
                 }
                 incoming = link.next(true) => {
@@ -214,7 +214,7 @@ impl Phone<'_> {
             }
         };
         if matches!(ended, Ok(End::HungUp | End::CutShort)) {
-            link.send(caller.stop(), Importance::Control);
+            link.send(&caller.stop(), Importance::Control);
             caller.finish(&mut board.tally());
             link.close(1000).await;
         } else {
