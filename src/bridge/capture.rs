@@ -15,7 +15,8 @@ const WITHHELD: &str = "the recording was paused: nothing is kept from there on"
 
 /// Everything that a call is given and gives passes here.
 pub(super) struct Machine {
-    intake: Intake,
+    /// In its own memory: what holds it is moved, and a future keeps a place for every move.
+    intake: Box<Intake>,
     capture: Option<Capture>,
 }
 
@@ -30,7 +31,7 @@ impl Machine {
             let head = Line::header(&Header::new(&admission, &services, now));
             captures.begin(admission.ledger.call(), head)
         });
-        Self { intake: Intake::answer(admission, services, now), capture }
+        Self { intake: Box::new(Intake::answer(admission, services, now)), capture }
     }
 
     pub(super) const fn call(&self) -> &Call {

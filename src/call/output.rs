@@ -30,6 +30,9 @@ pub enum Output {
     Record(Entry),
 }
 
+/// Outputs that the queue keeps memory for: more than those of any 20 ms of speech.
+const QUEUE_KEPT: usize = 4;
+
 /// The queue, and the ledger that numbers what goes into the log.
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -42,8 +45,13 @@ impl Outbox {
         Self { ledger, queue: VecDeque::new() }
     }
 
+    /// What comes next. The memory of a burst, such as the lead of an answer, is not kept.
     pub(super) fn pop(&mut self) -> Option<Output> {
-        self.queue.pop_front()
+        let output = self.queue.pop_front();
+        if self.queue.is_empty() && self.queue.capacity() > QUEUE_KEPT {
+            self.queue = VecDeque::new();
+        }
+        output
     }
 
     pub(super) fn push(&mut self, output: Output) {

@@ -22,8 +22,8 @@ const CATCH_UP: usize = 4;
 /// Audio before the detected begin of speech that belongs to it.
 const PREROLL: Duration = Duration::from_millis(300);
 
-/// What [`PREROLL`] takes, in bytes, as a buffer grows.
-const RECENT_CAPACITY: usize = 4096;
+/// By how much the memory of an utterance grows at a time, bytes: [`PREROLL`] and a frame more.
+const RECENT_STEP: usize = 2720;
 
 /// Gaps in the carrier's numbering up to this long are filled with silence; beyond, the numbering is taken anew.
 const FILL_MAX: Duration = Duration::from_secs(1);
@@ -353,6 +353,9 @@ struct Recent {
 impl Recent {
     fn push(&mut self, samples: &[i16], keep: Duration) {
         let bytes_max = Rate::LINE.0 as usize * keep.as_millis() as usize / 1000;
+        if self.bytes.capacity() < self.bytes.len() + samples.len() {
+            self.bytes.reserve_exact(RECENT_STEP.max(samples.len()));
+        }
         self.bytes.extend(samples.iter().map(|sample| g711::encode(*sample)));
         let excess = self.bytes.len().saturating_sub(bytes_max);
         self.bytes.drain(..excess);
@@ -367,7 +370,7 @@ impl Recent {
     /// Forgets it, and the memory of a long utterance.
     fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(RECENT_CAPACITY);
+        self.bytes.shrink_to(RECENT_STEP);
     }
 }
 

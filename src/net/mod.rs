@@ -23,7 +23,7 @@ pub struct Limits {
 impl Limits {
     /// A carrier sends some 330 bytes 50 times a second.
     pub const CARRIER: Self = Self {
-        read_buffer: 4 << 10,
+        read_buffer: 2 << 10,
         write_buffer: 4 << 10,
         write_buffer_max: 256 << 10,
         message_max: 64 << 10,

@@ -42,7 +42,7 @@ use self::space::Space;
 pub use self::stamp::Stamp;
 use self::tally::Tally;
 use self::writer::{Destination, Shared, Writer};
-use crate::call::record::{Annotation, Entry};
+use crate::call::record::{Annotation, Entry, Record};
 
 /// `[store]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -281,6 +281,13 @@ pub struct Handle {
 pub enum Line {
     Entry(Arc<Entry>),
     Annotation(Annotation),
+}
+
+impl Line {
+    /// Whether somebody is likely to wait until it is kept: the webhook, with a call that begins.
+    fn is_awaited(&self) -> bool {
+        matches!(self, Self::Entry(entry) if matches!(entry.record, Record::Opened(_)))
+    }
 }
 
 /// Entries a slow watcher may be behind: it feeds a display, which can do without some.

@@ -1,6 +1,7 @@
 //! The one task that writes the local file.
 //!
-//! What gathers in the queue during one commit is the next transaction (group commit). A failure of the database
+//! What gathers in the queue during one commit, and for a moment after it, is the next transaction (group commit): a
+//! commit costs as much as hundreds of lines. A line that somebody waits for is committed at once. A failure of the database
 //! keeps the batch and tries again on a new connection; a line the database will never take is given up alone.
 
 use std::slice;
@@ -60,6 +61,10 @@ struct Refused;
 /// progress and another process gets its turn.
 const BATCH: usize = 1024;
 
+/// How long lines wait for others: what the end of the process may take with it. A commit writes some forty pages,
+/// and most of them are the same ones again for the next line.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// Between attempts: doubled from the first to the last. A lock is gone at once, a full disk after minutes.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -88,7 +93,15 @@ impl Writer {
             if count == 0 {
                 break;
             }
+            let is_stopped = tokio::select! {
+                biased;
+                _ = &mut stop => true,
+                () = gather(&mut self.lines, &mut batch) => false,
+            };
             self.keep(&mut batch).await;
+            if is_stopped {
+                break;
+            }
         }
         self.lines.close();
         while self.lines.recv_many(&mut batch, BATCH).await > 0 {
@@ -183,6 +196,19 @@ impl Writer {
             tracing::warn!(%error, "the call log was not closed cleanly");
         }
     }
+}
+
+/// Lets the batch grow for a moment, unless it is large or somebody waits for one of its lines.
+async fn gather(lines: &mut mpsc::Receiver<Line>, batch: &mut Vec<Line>) {
+    let more = async {
+        while batch.len() < BATCH && !batch.iter().any(Line::is_awaited) {
+            if lines.recv_many(batch, BATCH - batch.len()).await == 0 {
+                return;
+            }
+        }
+    };
+    // Both are cancel-safe: what was received is in the batch.
+    let _ = tokio::time::timeout(GATHER, more).await;
 }
 
 impl Durability {
