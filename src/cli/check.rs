@@ -100,7 +100,7 @@ fn ladder(config: &Config, agent: &Agent) -> String {
         },
     };
     let live: Vec<_> = config.live.endpoints().iter().map(place).collect();
-    let last_resort = match &agent.last_resort {
+    let last_resort = match &agent.otherwise.last_resort {
         FollowUp::HangUp => "hang up".to_owned(),
         FollowUp::Transfer { to } => format!("transfer to {to}"),
         FollowUp::Voicemail => "voicemail".to_owned(),
@@ -172,7 +172,7 @@ agents          desk answers +14155550123 with gemini-3.8-live, voice Kore
             "live developer, vertex us -> fallback (stt local or google, llm gemini, tts local) -> voicemail"
         );
         config.fallback.tts.clear();
-        config.agents[0].last_resort = FollowUp::Transfer { to: "+14155550123".to_owned() };
+        config.agents[0].otherwise.last_resort = FollowUp::Transfer { to: "+14155550123".to_owned() };
         assert_eq!(first_ladder(&config), "live developer, vertex us -> transfer to +14155550123");
     }
 

@@ -64,7 +64,7 @@ pub(super) fn check(agents: &[Agent], report: &mut Report) {
         model(agent, &mut entry);
         speech(agent, &mut entry);
         vad(&agent.vad, &mut entry);
-        last_resort(&agent.last_resort, &mut entry);
+        last_resort(&agent.otherwise.last_resort, &mut entry);
         recording(agent, &mut entry);
     }
 }
