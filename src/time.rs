@@ -106,8 +106,16 @@ mod tests {
             is_allowed
         };
         assert_eq!([0, 0, 0, 0, 1999].map(&mut allowed), [true, true, true, false, false]);
-        assert_eq!([2000, 2001, 4000, 4001].map(&mut allowed), [true, false, true, false], "one each interval");
-        assert_eq!([60_000; 4].map(&mut allowed), [true, true, true, false], "no more than the burst is saved");
+        assert_eq!(
+            [2000, 2001, 4000, 4001].map(&mut allowed),
+            [true, false, true, false],
+            "one each interval"
+        );
+        assert_eq!(
+            [60_000; 4].map(&mut allowed),
+            [true, true, true, false],
+            "no more than the burst is saved"
+        );
         assert!(!Rate::new(Duration::from_secs(1), 0).allows(None, start));
     }
 }

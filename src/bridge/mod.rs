@@ -131,7 +131,12 @@ impl Bridge {
 
     /// A call was not admitted: appends its `entries` to the call log, if there are not too many like it and the log
     /// has room for what it can do without. Never waits.
-    pub fn refuse<const N: usize>(&self, ending: &Ending, now: Instant, entries: impl FnOnce() -> [Entry; N]) {
+    pub fn refuse<const N: usize>(
+        &self,
+        ending: &Ending,
+        now: Instant,
+        entries: impl FnOnce() -> [Entry; N],
+    ) {
         if self.refusals.note(ending, self.store.has_slack(), now) {
             entries().into_iter().for_each(|entry| self.store.append(entry));
         }

@@ -44,8 +44,14 @@ impl Refusals {
         counts.refused += 1;
         counts.unlogged += u64::from(!is_logged);
         if counts.told.admit(now) {
-            let (calls, unlogged) = (std::mem::take(&mut counts.refused), std::mem::take(&mut counts.unlogged));
-            tracing::warn!(ending = ending.code(), calls, unlogged, "calls were refused, the last one because {ending}");
+            let (calls, unlogged) =
+                (std::mem::take(&mut counts.refused), std::mem::take(&mut counts.unlogged));
+            tracing::warn!(
+                ending = ending.code(),
+                calls,
+                unlogged,
+                "calls were refused, the last one because {ending}"
+            );
         }
         is_logged
     }

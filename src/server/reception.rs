@@ -266,8 +266,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_refused_calls_takes_nothing_from_those_that_are_admitted() {
         let number = || Some("+1".to_owned());
-        let (state, mut log) =
-            state_of(Agent { number: number(), ..Agent::default() }, limits::Config::NONE);
+        let (state, mut log) = state_of(Agent { number: number(), ..Agent::default() }, limits::Config::NONE);
         let sweeper = tokio::spawn(Arc::clone(&state).sweep());
         let now = || tokio::time::Instant::now().into_std();
         for number in 0..20_000 {
@@ -308,7 +307,10 @@ mod tests {
         let (state, mut log) = state_of(agent, limited_to(3));
         let now = Instant::now();
         for number in 0..3 {
-            assert!(matches!(receive(&state, &request(&format!("CA{number}")), now), Ok(Answer::Admitted(_))));
+            assert!(matches!(
+                receive(&state, &request(&format!("CA{number}")), now),
+                Ok(Answer::Admitted(_))
+            ));
         }
         while entry(&mut log).is_some() {}
         let answer = receive(&state, &request("CA"), now).unwrap();

@@ -53,7 +53,8 @@ mod tests {
     #[test]
     fn an_answer_is_remembered_for_its_time_and_the_newest_first() {
         let (mut refused, start) = (Refused::default(), Instant::now());
-        let document = |refused: &Refused, sid: &str, now| refused.document(sid, now).map(|text| text.to_string());
+        let document =
+            |refused: &Refused, sid: &str, now| refused.document(sid, now).map(|text| text.to_string());
         refused.remember("CA1", "busy".into(), start);
         let last = start + LIFE - Duration::from_millis(1);
         assert_eq!(document(&refused, "CA1", last).as_deref(), Some("busy"));

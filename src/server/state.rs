@@ -6,8 +6,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::error::Error;
-use super::public_url::{InvalidPublicUrl, PublicUrl};
 use super::limits::{self, Limits};
+use super::public_url::{InvalidPublicUrl, PublicUrl};
 use super::tokens::Desk;
 use super::{Api, Config};
 use crate::bridge::Bridge;

@@ -16,8 +16,8 @@ const TICK: Duration = Duration::from_millis(10);
 /// Of each stretch of this length the worst counts.
 const WINDOW: Duration = Duration::from_millis(100);
 
-/// How far the level goes towards the worst of a window: three bad windows are believed, a single one is not unless
-/// it is very bad.
+/// How far the level goes towards the worst of a window: lateness that lasts for half a second is believed, a single
+/// hiccup is not, unless it is three times the limit.
 const WEIGHT: f64 = 0.3;
 
 /// More than this is no worse: calm is believed a second after the longest standstill.
@@ -152,10 +152,10 @@ mod tests {
     #[case::calm(&[1, 2, 1, 5, 1], &[])]
     #[case::just_below_for_ever(&[30; 100], &[])]
     #[case::one_hiccup(&[1, 95, 1, 1, 1], &[])]
-    #[case::hiccups_now_and_then(&[80, 1, 1, 1, 80, 1, 1, 1, 80, 1, 1, 1], &[])]
+    #[case::hiccups_now_and_then(&[70, 1, 1, 1, 70, 1, 1, 1, 70, 1, 1, 1], &[])]
     #[case::late_all_the_time(&[1, 40, 40, 40, 40, 40, 40], &[4, 5, 6])]
     #[case::late_more_and_more(&[10, 20, 40, 80, 160, 1, 1, 1, 1, 1, 1], &[3, 4, 5, 6, 7, 8])]
-    #[case::a_standstill(&[1, 400, 1, 1, 1, 1, 1, 1, 1, 1, 1], &[1, 2, 3, 4, 5, 6])]
+    #[case::a_standstill(&[1, 400, 1, 1, 1, 1, 1, 1, 1, 1, 1], &[1, 2, 3, 4, 5, 6, 7])]
     #[case::a_long_standstill_is_forgotten_too(&[60_000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[0, 1, 2, 3, 4, 5, 6, 7, 8])]
     #[case::about_the_limit_it_does_not_flap(&[100, 100, 28, 31, 29, 31, 28, 32], &[1, 2, 3, 4, 5, 6, 7])]
     fn lateness_that_lasts_is_believed(#[case] worst_ms: &[u64], #[case] expected: &[usize]) {
@@ -185,7 +185,11 @@ mod tests {
         runtime.spawn(async move { watched.watch().await });
         let (release, released) = mpsc::channel::<()>();
         runtime.spawn(async move { released.recv() });
-        let turns = |is_high: bool| while gauge.is_high() != is_high { std::thread::yield_now() };
+        let turns = |is_high: bool| {
+            while gauge.is_high() != is_high {
+                std::thread::yield_now()
+            }
+        };
         turns(true);
         drop(release);
         turns(false);

@@ -143,7 +143,8 @@ mod tests {
     fn no_burst_gets_more_places_than_there_are_and_a_place_given_back_is_free() {
         let limits = limits(Config { max_calls: Some(40), ..Config::default() });
         let now = Instant::now();
-        let burst = || (0..125).filter_map(|_| limits.admit(Parties::default(), now).ok()).collect::<Vec<_>>();
+        let burst =
+            || (0..125).filter_map(|_| limits.admit(Parties::default(), now).ok()).collect::<Vec<_>>();
         let mut admitted: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(burst)).collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
