@@ -49,8 +49,8 @@ impl VoiceRequest {
     }
 }
 
-/// What networks say in place of a number that is withheld or not known; the digits spell `ANONYMOUS`,
-/// `RESTRICTED`, `BLOCKED`, `UNKNOWN` and `UNAVAILABLE` (Twilio, "Why am I getting calls from strange numbers").
+/// What networks say in place of a number that is withheld or not known. The digits spell `ANONYMOUS`, `RESTRICTED`,
+/// `BLOCKED`, `UNKNOWN` and `UNAVAILABLE` on a keypad.
 const WITHHELD: [&str; 9] = [
     "anonymous",
     "restricted",

@@ -48,8 +48,9 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Calls that a core of 2.1 GHz carries with room to spare, measured with a live model over TLS. A default until
-    /// the capacity of the machine itself has been measured.
+    /// A default until the capacity of the machine itself has been measured: at the 20 µs of a core of 2.1 GHz that
+    /// two sockets, resampling and TLS take for each call and 20 ms, this is a third of a core. The rest is for the
+    /// beginnings of calls, the log, and what callers say all at once.
     pub const CALLS_PER_CORE: u32 = 350;
 
     /// Everything is let in.
