@@ -333,6 +333,12 @@ impl Handle {
         self.space.as_ref().is_none_or(|space| !space.is_short())
     }
 
+    /// Whether the queue is less than half full. What can be done without is not appended to one that is fuller, so
+    /// that it takes no room from what cannot.
+    pub fn has_slack(&self) -> bool {
+        self.lines.capacity() * 2 > self.lines.max_capacity()
+    }
+
     /// Waits until everything that was appended before is on the disk or lost, `deadline` at most. For those who
     /// have the time: no call waits. Where there is no writer ([`Handle::pair`]) there is nobody to wait for.
     pub async fn settled(&self, deadline: Duration) {
