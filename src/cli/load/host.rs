@@ -133,8 +133,17 @@ impl Drop for Process {
 
 async fn start_model(ca_file: &Path) -> anyhow::Result<(Process, About)> {
     let mut command = program()?;
-    command.args(["simulate", "load-model", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--ca-out"]);
-    let mut model = command.arg(ca_file).stdout(Stdio::piped()).spawn().context("cannot start the load model")?;
+    command.args([
+        "simulate",
+        "load-model",
+        "--listen",
+        "127.0.0.1:0",
+        "--control",
+        "127.0.0.1:0",
+        "--ca-out",
+    ]);
+    let mut model =
+        command.arg(ca_file).stdout(Stdio::piped()).spawn().context("cannot start the load model")?;
     let output = model.stdout.take().context("the load model has no output")?;
     let model = Process(model);
     let first = tokio::task::spawn_blocking(move || first_line(output));
@@ -176,6 +185,7 @@ fn configuration(address: SocketAddr, about: &About, folder: &Path) -> String {
     let folder = folder.display();
     format!(
         "[server]\nlisten = '{address}'\npublic_url = 'http://{address}'\n\
+         [limits]\nmax_calls = 100000\ncalls_per_minute_per_caller = 0\nlag_max_ms = 0\n\
          [store]\npath = '{folder}/patchcord.db'\n\
          [live]\nendpoint = '{endpoint}'\nca_file = '{folder}/ca.pem'\n\
          [[agents]]\nname = 'load'\n\
