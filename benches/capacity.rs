@@ -53,7 +53,7 @@ struct Row {
 }
 
 fn measure() {
-    let calls = text("--calls").unwrap_or("10,100,300,400".to_owned());
+    let calls = text("--calls").unwrap_or_else(|| "10,100,300,400".to_owned());
     let seconds = text("--seconds").map_or(10, |text| text.parse().unwrap());
     let folder = TempDir::new().unwrap();
     let identity = Identity::generate(folder.path());

@@ -98,10 +98,12 @@ async fn talk(
                 sent.fetch_add(1, Ordering::Relaxed);
             }
             count = stream.read(&mut buffer) => match count {
-                Ok(count) if count > 0 => received.fetch_add(count as u64, Ordering::Relaxed),
+                Ok(count) if count > 0 => {
+                    received.fetch_add(count as u64, Ordering::Relaxed);
+                }
                 Ok(_) | Err(_) => return,
             },
-        };
+        }
     }
 }
 

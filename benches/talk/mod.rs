@@ -78,7 +78,6 @@ pub(crate) struct Talk {
     intake: Intake,
     link: LinkId,
     now: Instant,
-    out: String,
     /// Messages for the carrier and for the model since it was connected.
     pub(crate) sent: (usize, usize),
 }
@@ -94,7 +93,7 @@ impl Talk {
         let services = Services { endpoints: vec![Endpoint::default()], ..Services::default() };
         let admission = Admission { context, agent: Arc::new(agent), ledger };
         let intake = Intake::answer(admission, Arc::new(services), now);
-        let mut talk = Self { intake, link: LinkId(0), now, out: String::new(), sent: (0, 0) };
+        let mut talk = Self { intake, link: LinkId(0), now, sent: (0, 0) };
         talk.take(Input::Carrier(Message::new(START)));
         let link = talk.link;
         talk.take(Input::LiveOpened { link });
@@ -133,15 +132,15 @@ impl Talk {
     }
 
     fn execute(&mut self, output: &Output) {
-        self.out.clear();
+        let mut out = String::new();
         match output {
             Output::Carrier(command) => {
-                self.intake.encode(command, &mut self.out);
+                self.intake.encode(command, &mut out);
                 self.sent.0 += 1;
             }
             Output::Live(_, live::Command::Close | live::Command::Abort) => panic!("{output:?}"),
             Output::Live(_, command) => {
-                wire::encode(command, &mut self.out);
+                wire::encode(command, &mut out);
                 self.sent.1 += 1;
             }
             Output::Dial { link, .. } => self.link = *link,
@@ -151,6 +150,6 @@ impl Talk {
             | Output::Tape(_)
             | Output::Record(_) => {}
         }
-        std::hint::black_box(&self.out);
+        std::hint::black_box(&out);
     }
 }
