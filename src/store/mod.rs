@@ -44,6 +44,11 @@ use self::tally::Tally;
 use self::writer::{Destination, Shared, Writer};
 use crate::call::record::{Annotation, Entry, Record};
 
+/// A record as the journal keeps it: the JSON of its row.
+pub fn encode(entry: &Entry) -> serde_json::Result<String> {
+    serde_json::to_string(&rows::Row::of_entry(entry)?)
+}
+
 /// `[store]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
