@@ -156,7 +156,8 @@ fn with_pauses(speech: &[usize], len: usize) -> Vec<usize> {
 impl Turn {
     fn of<'a>(frames: impl Iterator<Item = &'a [i16]>) -> Self {
         let frames: Vec<_> = frames.collect();
-        let loud = |(_, sample): &(usize, i16)| is_loud(*sample);
+        // As the load model hears it.
+        let loud = |(_, sample): &(usize, i16)| sample.saturating_abs() > SPEECH;
         let samples: Vec<_> = frames.concat().into_iter().enumerate().collect();
         let onset = samples.iter().find(|sample| loud(sample)).map_or(0, |(at, _)| *at);
         let end = samples.iter().rev().find(|sample| loud(sample)).map_or(0, |(at, _)| *at);

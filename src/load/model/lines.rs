@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::load::sound::{REPLY_PEAK, REPLY_UNIT, tone};
 
 /// How much sound one message has, and how much faster than it plays it comes (Gemini Live API, audio: recorded
-/// answers came as messages of 180 to 200 ms, at about four times real time).
+/// answers came as messages of 180 to 200 ms, at about four times real time). The first two come together: whoever
+/// plays them ahead of time has enough, and its frames are late only by its own doing.
 const MESSAGE: Duration = Duration::from_millis(200);
 const SPEED: u32 = 4;
 
@@ -80,7 +81,7 @@ fn reply(units: u32) -> Vec<Step> {
         .map(|(index, samples)| {
             let words = WORDS[index as usize % WORDS.len()];
             let message = bytes(&audio(samples, Some(words)));
-            Step { at: MESSAGE * index / SPEED, message }
+            Step { at: MESSAGE * index.saturating_sub(1) / SPEED, message }
         })
         .collect();
     let generated = steps.last().map_or(Duration::ZERO, |step| step.at);
