@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::playout::Playout;
 use super::recording::{Recordings, Turn};
 use super::script::{Act, TurnId};
-use super::sound::{self, Dice, FRAME, FRAME_TIME, PLACES, PROBE_FRAMES};
+use super::sound::{self, FRAME, FRAME_TIME, PROBE_FRAMES};
 use super::tally::Tally;
 use super::wire::{Command, Reader, Writer};
 use crate::sim::carrier::timeline::span;
@@ -54,7 +54,6 @@ pub struct Caller {
     playout: Playout,
     reader: Reader,
     writer: Writer,
-    dice: Dice,
     story: Story,
     end: Option<End>,
 }
@@ -68,7 +67,11 @@ enum Stage {
     /// Frames of a turn were sent, so many.
     Saying(usize),
     /// Frames of a probe were sent; it sounds from then on.
-    Probing { place: usize, frame: usize, at: Instant },
+    Probing {
+        place: usize,
+        frame: usize,
+        at: Instant,
+    },
 }
 
 /// What was said last and what silence followed, to be measured.
@@ -85,7 +88,7 @@ struct Story {
 
 impl Caller {
     /// A caller whose stream begins now; `writer` has said so already.
-    pub fn new(recordings: Arc<Recordings>, acts: Vec<Act>, writer: Writer, began: Instant, seed: u64) -> Self {
+    pub fn new(recordings: Arc<Recordings>, acts: Vec<Act>, writer: Writer, began: Instant) -> Self {
         Self {
             recordings,
             acts: acts.into(),
@@ -95,7 +98,6 @@ impl Caller {
             playout: Playout::default(),
             reader: Reader::new(writer.stream_sid()),
             writer,
-            dice: Dice::new(seed),
             story: Story::default(),
             end: None,
         }
@@ -122,8 +124,11 @@ impl Caller {
     }
 
     /// The caller is gone: what is known is counted.
-    pub fn finish(mut self, tally: &mut Tally) {
-        self.playout.end_reply(&mut tally.losses);
+    pub fn finish(mut self, now: Instant, tally: &mut Tally) {
+        // What is left of a reply that still sounds says nothing of its length.
+        if self.playout.is_quiet(now, PAUSE) {
+            self.playout.end_reply(&mut tally.losses);
+        }
         tally.heard.dead_air.record(self.story.longest_silence);
         if let Some(first) = self.story.first_sound {
             tally.heard.first_sound.record(first.saturating_duration_since(self.began));
@@ -199,7 +204,12 @@ impl Caller {
     }
 
     /// The message of this frame; `None` when the caller is gone.
-    fn next_frame(&mut self, now: Instant, tally: &mut Tally, send: &mut impl FnMut(String)) -> Option<String> {
+    fn next_frame(
+        &mut self,
+        now: Instant,
+        tally: &mut Tally,
+        send: &mut impl FnMut(String),
+    ) -> Option<String> {
         // Acts that are done at once are followed by the next one in the same frame.
         for _ in 0..self.acts.len().max(1) {
             let act = *self.acts.front()?;
@@ -342,7 +352,7 @@ impl Caller {
     }
 
     fn begin_probe(&mut self) -> String {
-        let place = self.dice.below(PLACES as u64) as usize;
+        let place = sound::place_in(self.frames);
         let at = self.at(self.frames, sound::offset(place));
         self.stage = Stage::Probing { place, frame: 1, at };
         let recordings = Arc::clone(&self.recordings);

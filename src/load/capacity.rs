@@ -1,8 +1,7 @@
 //! The search for the most calls with which everything is well: doubles until something is not, then halves what lies
 //! between. Pure; what a number of calls comes to it is told.
 
-use super::outcome::{Capacity, Outcome, Step, StoppedBy, Verdict};
-use super::outcome::names;
+use super::outcome::{Capacity, Outcome, Step, StoppedBy, Verdict, names};
 
 /// Closer is not looked: other tests of the same machine differ by more.
 const PRECISION: f64 = 0.05;
@@ -59,7 +58,8 @@ impl Search {
     fn is_found(&self) -> bool {
         let well = self.well.unwrap_or(0);
         let gap = f64::from(well) * PRECISION;
-        well >= self.calls_max || self.not_well.is_some_and(|not_well| f64::from(not_well - well) <= gap.max(1.0))
+        well >= self.calls_max
+            || self.not_well.is_some_and(|not_well| f64::from(not_well - well) <= gap.max(1.0))
     }
 
     const fn stopped_by(&self) -> StoppedBy {

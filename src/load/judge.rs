@@ -113,3 +113,100 @@ fn faults(evidence: Evidence<'_>) -> Vec<String> {
     faults.extend(lost.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")));
     faults
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::load::histogram::Delays;
+    use crate::load::outcome::{Arrivals, Model};
+
+    /// Everything that is judged, all of it well.
+    struct Case {
+        counts: Counts,
+        delay_ms: u64,
+        losses: Losses,
+        generator: Generator,
+    }
+
+    impl Case {
+        fn well() -> Self {
+            Self {
+                counts: Counts { offered: 120, answered: 120, up_max: 100, ..Counts::default() },
+                delay_ms: 30,
+                losses: Losses { probes: 500, replies: 100, ..Losses::default() },
+                generator: Generator {
+                    lateness_p99_ms: 1.5,
+                    lateness_bar_ms: LATENESS_BAR_MS,
+                    model_lateness_p99_ms: Some(1.5),
+                    cpu_share: Some(0.4),
+                    model_cpu_share: Some(0.3),
+                    cores: 1,
+                    shares_cores: true,
+                    cpu_share_bar: CPU_SHARE_BAR,
+                    ..Generator::default()
+                },
+            }
+        }
+
+        fn judge(&self) -> Verdict {
+            let plan = Plan {
+                target: String::new(),
+                command: String::new(),
+                started_at: OffsetDateTime::UNIX_EPOCH,
+                calls: 100,
+                ramp_ms: 0,
+                duration_ms: 0,
+                arrivals: Arrivals::Steady,
+                mix: Vec::new(),
+                seed: 1,
+                model: Model::Simulated,
+            };
+            let mut delays = Delays::default();
+            delays.record(std::time::Duration::from_millis(self.delay_ms));
+            verdict(Evidence {
+                plan: &plan,
+                counts: &self.counts,
+                measures: &[delays.measure("added_delay", "added", Some(60.0))],
+                losses: &self.losses,
+                generator: &self.generator,
+                has_probes: true,
+            })
+        }
+    }
+
+    #[rstest]
+    #[case::well(|_: &mut Case| (), 0, "")]
+    #[case::slow(|case: &mut Case| case.delay_ms = 61, 1, "the bar is 60")]
+    #[case::a_lost_sample(|case: &mut Case| case.losses.uplink_lost_samples = 1, 1, "from callers were lost")]
+    #[case::an_underrun(|case: &mut Case| case.losses.underruns = 1, 1, "ran dry")]
+    #[case::a_failed_call(|case: &mut Case| drop(case.counts.failed.insert("x".into(), 2)), 1, "2 calls failed: x")]
+    #[case::a_refused_call(|case: &mut Case| drop(case.counts.refused.insert("busy".into(), 1)), 1, "refused: busy")]
+    #[case::a_late_generator(|case: &mut Case| case.generator.lateness_p99_ms = 5.1, 2, "callers' frames left")]
+    #[case::a_late_model(|case: &mut Case| case.generator.model_lateness_p99_ms = Some(6.0), 2, "load model was")]
+    #[case::a_busy_core(|case: &mut Case| case.generator.cpu_share = Some(0.6), 2, "together took 90 %")]
+    #[case::too_short(|case: &mut Case| case.losses.probes = 19, 2, "let the test run longer")]
+    #[case::too_few_calls(|case: &mut Case| case.counts.up_max = 89, 2, "no more than 89 of 100")]
+    #[case::no_call(|case: &mut Case| case.counts.offered = 0, 2, "no call was placed")]
+    fn a_test_passes_fails_or_says_nothing(
+        #[case] change: fn(&mut Case),
+        #[case] exit_code: u8,
+        #[case] expected: &str,
+    ) {
+        let mut case = Case::well();
+        change(&mut case);
+        let verdict = case.judge();
+        assert_eq!(verdict.exit_code(), exit_code, "{verdict:?}");
+        assert!(format!("{verdict:?}").contains(expected), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_server_is_not_blamed_where_the_test_was_late() {
+        let mut case = Case::well();
+        case.delay_ms = 500;
+        case.generator.lateness_p99_ms = 400.0;
+        assert!(matches!(case.judge(), Verdict::Refused { .. }));
+    }
+}

@@ -22,10 +22,10 @@ use crate::net::Limits;
 use crate::net::dial::{self, ClientLink};
 use crate::net::link::{Incoming, Kind as Importance};
 use crate::secret::Secret;
+use crate::sim::carrier::ACCOUNT_SID;
 use crate::sim::carrier::signature::{self, Signing};
 use crate::sim::carrier::twiml::{self, Stream, Target, Verb};
 use crate::sim::carrier::wire::{Ids, connected};
-use crate::sim::carrier::ACCOUNT_SID;
 
 /// Twilio's limits for a webhook, and for opening a stream.
 const WEBHOOK_MAX: Duration = Duration::from_secs(15);
@@ -154,7 +154,8 @@ impl Phone<'_> {
     }
 
     async fn post(&self, url: &str, fields: &[(&str, &str)]) -> Result<reqwest::Response, reqwest::Error> {
-        let form: Vec<_> = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let form: Vec<_> =
+            fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let signature = signature::header(Signing::Right, &self.exchange.token, url, &form);
         let request = self.exchange.web.post(url).form(&form);
         request.header(signature::HEADER, signature.unwrap_or_default()).send().await
@@ -163,7 +164,8 @@ impl Phone<'_> {
     async fn dial(&self, stream: &Stream) -> Result<ClientLink, Trouble> {
         let failed = |what: String| Trouble::Failed(format!("stream: {what}"));
         stream.check().map_err(|refusal| failed(refusal.to_string()))?;
-        let mut request = stream.url.as_str().into_client_request().map_err(|error| failed(error.to_string()))?;
+        let mut request =
+            stream.url.as_str().into_client_request().map_err(|error| failed(error.to_string()))?;
         let signature = signature::header(Signing::Right, &self.exchange.token, &stream.url, &[]);
         if let Ok(value) = HeaderValue::from_str(&signature.unwrap_or_default()) {
             request.headers_mut().insert("x-twilio-signature", value);
@@ -174,7 +176,12 @@ impl Phone<'_> {
     }
 
     /// Plays the caller's part.
-    async fn converse(&self, mut link: ClientLink, stream: &Stream, mut writer: Writer) -> Result<End, Trouble> {
+    async fn converse(
+        &self,
+        mut link: ClientLink,
+        stream: &Stream,
+        mut writer: Writer,
+    ) -> Result<End, Trouble> {
         let exchange = self.exchange;
         let board = &exchange.board;
         let mut dice = Dice::new(self.call.seed);
@@ -182,7 +189,7 @@ impl Phone<'_> {
         link.send(&connected(), Importance::Control);
         link.send(&writer.start(&stream.parameters), Importance::Control);
         let (recordings, now) = (Arc::clone(&exchange.recordings), Instant::now());
-        let mut caller = Caller::new(recordings, acts, writer, now, self.call.seed);
+        let mut caller = Caller::new(recordings, acts, writer, now);
         let timer = sleep_until(caller.poll_timeout().into());
         tokio::pin!(timer);
         let mut is_dropping = false;
@@ -215,10 +222,10 @@ impl Phone<'_> {
         };
         if matches!(ended, Ok(End::HungUp | End::CutShort)) {
             link.send(&caller.stop(), Importance::Control);
-            caller.finish(&mut board.tally());
+            caller.finish(Instant::now(), &mut board.tally());
             link.close(1000).await;
         } else {
-            caller.finish(&mut board.tally());
+            caller.finish(Instant::now(), &mut board.tally());
         }
         ended
     }

@@ -146,7 +146,7 @@ pub struct Counts {
     pub answered: u64,
     /// Calls that went to their end as they were meant to.
     pub completed: u64,
-    /// Calls still up when a signal ended the test; nothing is wrong with them.
+    /// Calls still up when the test ended; nothing is wrong with them.
     pub cut_short: u64,
     /// Calls that the server told the carrier to reject, by reason.
     pub refused: BTreeMap<String, u64>,

@@ -129,7 +129,8 @@ impl Playout {
         self.last_burst = self.last_burst.filter(|at| *at <= now);
         // What is left of a reply says nothing of its length.
         self.reply = None;
-        self.spoken = self.spoken.filter(|(from, _)| *from <= now).map(|(from, until)| (from, until.min(now)));
+        self.spoken =
+            self.spoken.filter(|(from, _)| *from <= now).map(|(from, until)| (from, until.min(now)));
     }
 
     /// The next mark whose time has come.
@@ -265,11 +266,7 @@ mod tests {
     #[case::whole(None, 0, 0)]
     #[case::a_frame_is_lost(Some(false), 160, 0)]
     #[case::a_frame_is_doubled(Some(true), 0, 160)]
-    fn samples_of_a_reply_are_counted(
-        #[case] doubled: Option<bool>,
-        #[case] lost: u64,
-        #[case] twice: u64,
-    ) {
+    fn samples_of_a_reply_are_counted(#[case] doubled: Option<bool>, #[case] lost: u64, #[case] twice: u64) {
         let mut frames = reply();
         match doubled {
             Some(true) => frames.insert(20, frames[20].clone()),
@@ -286,7 +283,11 @@ mod tests {
         let (start, mut losses, mut playout) = (Instant::now(), Losses::default(), Playout::default());
         playout.handle_media(start, &[g711::MULAW_SILENCE; 800], &mut losses);
         let loud = g711::encode(28_000);
-        playout.handle_media(start + MS(10), &[&[g711::MULAW_SILENCE; 8][..], &[loud; 320]].concat(), &mut losses);
+        playout.handle_media(
+            start + MS(10),
+            &[&[g711::MULAW_SILENCE; 8][..], &[loud; 320]].concat(),
+            &mut losses,
+        );
         let heard = start + MS(101);
         assert_eq!(playout.burst(start, start + MS(100)), None);
         assert_eq!(playout.burst(start, heard), Some(heard));

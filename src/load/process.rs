@@ -15,7 +15,10 @@ pub struct Usage {
 pub fn usage(pid: u32) -> Option<Usage> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    Some(Usage { cpu: cpu(&stat)?, rss_bytes: field(&status, "VmRSS")?.split(' ').next()?.parse::<u64>().ok()? * 1024 })
+    Some(Usage {
+        cpu: cpu(&stat)?,
+        rss_bytes: field(&status, "VmRSS")?.split(' ').next()?.parse::<u64>().ok()? * 1024,
+    })
 }
 
 /// The cores it may run on.

@@ -47,7 +47,9 @@ pub enum Error {
     Folder { folder: String, source: std::io::Error },
     #[error(transparent)]
     Fixture(#[from] fixture::Error),
-    #[error("nobody speaks in the recorded calls of {0}; name a folder with calls such as those in fixtures/calls")]
+    #[error(
+        "nobody speaks in the recorded calls of {0}; name a folder with calls such as those in fixtures/calls"
+    )]
     Silence(String),
 }
 

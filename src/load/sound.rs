@@ -3,9 +3,10 @@
 //! They are told apart by level alone, which is cheap: recorded speech is scaled to [`SPEECH_PEAK`], a reply of the
 //! model is a tone of [`REPLY_PEAK`], and only probes and their answers are louder than [`PROBE`].
 //!
-//! A probe says where it is: it begins in the first of ten frames, and its length tells how many samples into that
-//! frame. So the model knows every probe's place in the call's sound to the sample, modulo 200 ms, and counts what came
-//! between two of them. Likewise a reply lasts a whole number of half seconds.
+//! A probe says where it is: it begins in every tenth frame at most, and its length tells how many samples into that
+//! frame and, because places follow each other from one tenth frame to the next, in which of eight such frames. So the
+//! model knows every probe's place in the call's sound to the sample, modulo 1.6 s, and counts what came between two of
+//! them. Likewise a reply lasts a whole number of half seconds.
 
 use std::time::Duration;
 
@@ -49,6 +50,9 @@ pub const PLACES: usize = 8;
 /// The frames a probe is in.
 pub const PROBE_FRAMES: usize = 3;
 
+/// Probes at the same place are a multiple of this many samples of the line apart.
+pub const ROUND: usize = GRID * PLACES;
+
 /// Samples from one place to the next.
 const PLACE_STEP: usize = 20;
 /// How much longer the probe of the next place is: two periods.
@@ -67,6 +71,11 @@ const NOISE: u64 = 16;
 /// Samples from the beginning of its first frame to the probe at this place.
 pub const fn offset(place: usize) -> usize {
     place * PLACE_STEP
+}
+
+/// The place of a probe that begins in this frame of a call.
+pub const fn place_in(frame: u64) -> usize {
+    (frame / (GRID / FRAME) as u64) as usize % PLACES
 }
 
 /// The place of a probe of which this many samples lie from its first loud to its last, at the line's rate.

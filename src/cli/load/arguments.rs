@@ -29,7 +29,8 @@ fn share(text: &str) -> Result<Share, String> {
     let name: StrDeserializer<'_, Error> = name.into_deserializer();
     let kind = Kind::deserialize(name).map_err(|error| error.to_string())?;
     let weight = weight.parse().ok().filter(|weight| *weight <= WEIGHT_MAX);
-    let weight = weight.ok_or_else(|| format!("the weight in `{text}` is no number from 0 to {WEIGHT_MAX}"))?;
+    let weight =
+        weight.ok_or_else(|| format!("the weight in `{text}` is no number from 0 to {WEIGHT_MAX}"))?;
     Ok(Share { kind, weight })
 }
 

@@ -133,8 +133,17 @@ impl Drop for Process {
 
 async fn start_model(ca_file: &Path) -> anyhow::Result<(Process, About)> {
     let mut command = program()?;
-    command.args(["simulate", "load-model", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--ca-out"]);
-    let mut model = command.arg(ca_file).stdout(Stdio::piped()).spawn().context("cannot start the load model")?;
+    command.args([
+        "simulate",
+        "load-model",
+        "--listen",
+        "127.0.0.1:0",
+        "--control",
+        "127.0.0.1:0",
+        "--ca-out",
+    ]);
+    let mut model =
+        command.arg(ca_file).stdout(Stdio::piped()).spawn().context("cannot start the load model")?;
     let output = model.stdout.take().context("the load model has no output")?;
     let model = Process(model);
     let first = tokio::task::spawn_blocking(move || first_line(output));

@@ -17,8 +17,9 @@ use time::OffsetDateTime;
 use tokio::net::lookup_host;
 
 use self::host::Host;
+use crate::load::capacity::{self, Search};
 use crate::load::line::{self, Exchange};
-use crate::load::outcome::{Arrivals, Model, Outcome, Plan, Share};
+use crate::load::outcome::{Arrivals, Ended, Model, Outcome, Plan, Share, Verdict};
 use crate::load::process;
 use crate::load::recording::Recordings;
 use crate::load::run::{self, Watch};
@@ -56,6 +57,13 @@ pub(crate) struct Args {
     /// Write the outcome as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Search the most calls with which the p99 of the added delay is 60 ms at most and nothing is lost; begins with
+    /// --calls.
+    #[arg(long)]
+    find_capacity: bool,
+    /// With --find-capacity: never place more calls.
+    #[arg(long, value_name = "N", default_value_t = 2000, requires = "find_capacity")]
+    calls_max: u32,
     #[command(flatten)]
     place: Place,
 }
@@ -93,10 +101,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// One thread costs less than several, and where it runs can be chosen.
-async fn in_own_thread<F, T>(
-    is_pinned: bool,
-    work: impl FnOnce() -> F + Send + 'static,
-) -> anyhow::Result<T>
+async fn in_own_thread<F, T>(is_pinned: bool, work: impl FnOnce() -> F + Send + 'static) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<T>>,
     T: Send + 'static,
@@ -117,23 +122,61 @@ where
 }
 
 async fn test(args: &Args) -> anyhow::Result<Outcome> {
+    let recordings = Arc::new(match &args.fixtures {
+        Some(folder) => Recordings::load(folder)?,
+        None => Recordings::built_in()?,
+    });
+    let outcome = if args.find_capacity {
+        Box::pin(find_capacity(args, &recordings)).await?
+    } else {
+        Box::pin(attempt(args, &recordings, args.calls)).await?
+    };
+    render::print(&outcome)?;
+    if let Some(path) = &args.json {
+        let json = serde_json::to_string_pretty(&outcome)?;
+        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(outcome)
+}
+
+/// Tries numbers of calls until the most that are well are found. The outcome is that of those; if none were well, that
+/// of the last.
+async fn find_capacity(args: &Args, recordings: &Arc<Recordings>) -> anyhow::Result<Outcome> {
+    let mut search = Search::new(args.calls, args.calls_max);
+    let (mut best, mut last, mut steps) = (None::<Outcome>, None, Vec::new());
+    let mut is_interrupted = false;
+    while let Some(calls) = search.poll() {
+        eprintln!("Trying {calls} calls at once …");
+        let outcome = Box::pin(attempt(args, recordings, calls)).await?;
+        is_interrupted = outcome.ended == Ended::Interrupted;
+        if is_interrupted {
+            last = Some(outcome);
+            break;
+        }
+        search.handle(&outcome.verdict);
+        steps.push(capacity::step(&outcome));
+        let is_better = best.as_ref().is_none_or(|best| best.plan.calls < calls);
+        if outcome.verdict == Verdict::Passed && is_better {
+            best = Some(outcome);
+        } else {
+            last = Some(outcome);
+        }
+    }
+    let capacity = search.capacity(best.as_ref(), steps, is_interrupted);
+    let outcome = best.or(last).context("nothing was tried")?;
+    Ok(Outcome { capacity: Some(capacity), ..outcome })
+}
+
+/// So many calls, at a server of its own if none is named.
+async fn attempt(args: &Args, recordings: &Arc<Recordings>, calls: u32) -> anyhow::Result<Outcome> {
     let host = match &args.url {
         Some(_) => None,
         None => Some(Host::start(args.place.pin).await?),
     };
     let target = Target::find(args, host.as_ref()).await?;
-    let recordings = match &args.fixtures {
-        Some(folder) => Recordings::load(folder)?,
-        None => Recordings::built_in()?,
-    };
-    let outcome = Box::pin(place_calls(args, &target, Arc::new(recordings), args.calls)).await?;
+    let outcome = Box::pin(place_calls(args, &target, Arc::clone(recordings), calls)).await?;
     if let Some(host) = host {
         host.stop().await;
-    }
-    render::print(&outcome)?;
-    if let Some(path) = &args.json {
-        let json = serde_json::to_string_pretty(&outcome)?;
-        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(outcome)
 }
@@ -165,7 +208,8 @@ impl Target {
         let found = url.port_or_known_default().filter(|_| is_here).and_then(process::listening_on);
         let control = match &args.place.model_control {
             Some(address) => {
-                let found = lookup_host(address).await.with_context(|| format!("--model-control: {address}"))?;
+                let found =
+                    lookup_host(address).await.with_context(|| format!("--model-control: {address}"))?;
                 Some(found.into_iter().next().context("--model-control: the host has no address")?)
             }
             None => None,

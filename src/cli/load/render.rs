@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use super::super::text;
-use crate::load::outcome::{Counts, Ended, Generator, Losses, Measure, Outcome, Second, ServerCost, Verdict};
+use crate::load::outcome::{
+    Capacity, Counts, Ended, Generator, Losses, Measure, Outcome, Second, ServerCost, Step, StoppedBy,
+    Verdict,
+};
 
 /// A line for each second, on standard error.
 pub(super) fn progress(second: &Second, counts: &Counts) {
@@ -31,6 +34,9 @@ fn table(outcome: &Outcome) -> String {
     let _ = measures(&mut out, &outcome.measures);
     let _ = losses(&mut out, &outcome.losses);
     let _ = costs(&mut out, outcome.server.as_ref(), &outcome.generator);
+    if let Some(found) = &outcome.capacity {
+        let _ = capacity(&mut out, found);
+    }
     let _ = verdict(&mut out, &outcome.verdict);
     out
 }
@@ -64,7 +70,8 @@ fn measures(out: &mut String, measures: &[Measure]) -> std::fmt::Result {
 }
 
 fn losses(out: &mut String, losses: &Losses) -> std::fmt::Result {
-    let Losses { uplink_lost_samples, uplink_doubled_samples, uplink_samples, probes, probes_lost, .. } = losses;
+    let Losses { uplink_lost_samples, uplink_doubled_samples, uplink_samples, probes, probes_lost, .. } =
+        losses;
     let Losses { downlink_lost_samples, downlink_doubled_samples, downlink_samples, replies, .. } = losses;
     writeln!(
         out,
@@ -105,6 +112,38 @@ fn costs(out: &mut String, server: Option<&ServerCost>, generator: &Generator) -
         writeln!(out, "  load model    {} of a core, {}", share(generator.model_cpu_share), late(lateness))?;
     }
     Ok(())
+}
+
+fn capacity(out: &mut String, capacity: &Capacity) -> std::fmt::Result {
+    writeln!(out, "\n  {:>6}{:>10}{:>10}{:>12}  verdict", "calls", "p50 ms", "p99 ms", "server")?;
+    for step in &capacity.steps {
+        let word = match step.verdict {
+            Verdict::Passed => "passed",
+            Verdict::Failed { .. } => "failed",
+            Verdict::Refused { .. } => "no verdict",
+        };
+        let share = step.server_cpu_share.map_or("–".to_owned(), percent);
+        let Step { calls, delay_p50_ms, delay_p99_ms, .. } = step;
+        writeln!(out, "  {calls:>6}{delay_p50_ms:>10.1}{delay_p99_ms:>10.1}{share:>12}  {word}")?;
+    }
+    let Some(calls) = capacity.calls else { return writeln!(out, "  not even the first step was well") };
+    write!(out, "  {calls} calls")?;
+    if let Some(per_core) = capacity.calls_per_core {
+        write!(out, ", {per_core:.0} per core of the server")?;
+    }
+    if let Some(limit) = capacity.admission_limit {
+        write!(out, "; admit {limit} at most")?;
+    }
+    writeln!(out, ". {}", why_it_stopped(capacity.stopped_by))
+}
+
+const fn why_it_stopped(by: StoppedBy) -> &'static str {
+    match by {
+        StoppedBy::Found => "More were too many.",
+        StoppedBy::CallsMax => "More were not tried (--calls-max).",
+        StoppedBy::Generator => "The load test cannot place more from here: the server may carry more.",
+        StoppedBy::Interrupted => "The search was interrupted.",
+    }
 }
 
 fn verdict(out: &mut String, verdict: &Verdict) -> std::fmt::Result {

@@ -1,8 +1,8 @@
 //! What the load model hears: probes, when somebody speaks, and what is missing between two probes. Pure.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::load::sound::{self, GRID, PROBE, QUIET, SPEECH};
+use crate::load::sound::{self, GRID, PROBE, QUIET, ROUND, SPEECH};
 
 /// Samples of a millisecond of input: 16 kHz.
 const PER_MS: u64 = 16;
@@ -35,8 +35,7 @@ pub(super) struct Ear {
     /// Samples that came on this connection.
     position: u64,
     burst: Option<Burst>,
-    /// Where the last probe was, and when.
-    last: Option<(i64, Instant)>,
+    last: Option<Spot>,
     speech: Speech,
 }
 
@@ -45,6 +44,14 @@ pub(super) struct Ear {
 struct Burst {
     first: u64,
     last: u64,
+    at: Instant,
+}
+
+/// Where a probe was in the samples of the line, where it says that it is, and when it came.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    begin: i64,
+    place: usize,
     at: Instant,
 }
 
@@ -92,11 +99,10 @@ impl Ear {
         let loud = (burst.last - burst.first + 1).div_ceil(2) as usize;
         let Some(place) = sound::place(loud) else { return };
         let begin = (burst.first / 2) as i64 - sound::offset(place) as i64;
-        if let Some((last, at)) = self.last {
-            let elapsed = burst.at.saturating_duration_since(at);
-            heard.push(count(begin - last, elapsed));
+        let spot = Spot { begin, place, at: burst.at };
+        if let Some(last) = self.last.replace(spot) {
+            heard.push(count(last, spot));
         }
-        self.last = Some((begin, burst.at));
     }
 }
 
@@ -104,13 +110,16 @@ const fn quiet() -> u64 {
     QUIET.as_millis() as u64 * PER_MS
 }
 
-/// Two probes are a multiple of the grid apart; which one, the time between them tells.
-fn count(came: i64, elapsed: Duration) -> Heard {
-    let grid = GRID as i64;
+/// Their places tell how far two probes are apart, but for whole rounds; those the time between them tells.
+fn count(last: Spot, spot: Spot) -> Heard {
+    let round = ROUND as i64;
+    let came = spot.begin - last.begin;
+    let elapsed = spot.at.saturating_duration_since(last.at);
     let by_clock = elapsed.as_micros() as i64 / 125;
-    let step = (came + grid / 2).rem_euclid(grid) - grid / 2;
-    let steps = ((came - by_clock - step) as f64 / grid as f64).round() as i64;
-    let surplus = step + steps * grid;
+    let apart = (spot.place as i64 - last.place as i64) * GRID as i64;
+    let step = (came - apart + round / 2).rem_euclid(round) - round / 2;
+    let rounds = ((came - by_clock - step) as f64 / round as f64).round() as i64;
+    let surplus = step + rounds * round;
     let surplus = if surplus.abs() <= SLACK { 0 } else { surplus };
     Heard::Counted { due: (came - surplus).max(0).unsigned_abs(), came: came.max(0).unsigned_abs() }
 }
@@ -192,13 +201,16 @@ mod tests {
     #[case::a_frame_is_doubled(1, 2, 160)]
     #[case::half_a_second_is_lost(25, 0, -4000)]
     #[case::a_step_of_the_grid_is_lost(10, 0, -1600)]
+    #[case::a_round_is_lost(80, 0, -12800)]
     #[case::more_than_a_second_is_doubled(57, 2, 9120)]
     fn what_is_missing_between_two_probes_is_counted(
         #[case] frames: usize,
         #[case] copies: usize,
         #[case] surplus: i64,
     ) {
-        for (first, second) in [(0, 0), (3, 5), (7, 0)] {
+        for first in [0, 3, 7] {
+            // Of 140 frames, 14 tenths.
+            let second = (first + 14) % sound::PLACES;
             let mut line = Line::new();
             line.quiet(20, 1);
             line.probe(first);
