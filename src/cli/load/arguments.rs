@@ -25,7 +25,7 @@ pub(super) fn mix(text: &str) -> Result<Mix, String> {
 }
 
 fn share(text: &str) -> Result<Share, String> {
-    let (name, weight) = text.trim().split_once('=').unwrap_or((text.trim(), "1"));
+    let (name, weight) = text.trim().split_once('=').unwrap_or_else(|| (text.trim(), "1"));
     let name: StrDeserializer<'_, Error> = name.into_deserializer();
     let kind = Kind::deserialize(name).map_err(|error| error.to_string())?;
     let weight = weight.parse().ok().filter(|weight| *weight <= WEIGHT_MAX);
@@ -51,8 +51,8 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case::several("short=4,barge-in=1", Ok(&[(Kind::Short, 4), (Kind::BargeIn, 1)]))]
-    #[case::without_weight("long", Ok(&[(Kind::Long, 1)]))]
+    #[case::several("short=4,barge-in=1", Ok(&[(Kind::Short, 4), (Kind::BargeIn, 1)][..]))]
+    #[case::without_weight("long", Ok(&[(Kind::Long, 1)][..]))]
     #[case::unknown("tall=1", Err("unknown variant `tall`"))]
     #[case::no_number("long=x", Err("is no number from 0 to 1000"))]
     #[case::nothing("long=0", Err("no kind has a weight"))]

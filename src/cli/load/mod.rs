@@ -20,6 +20,7 @@ use self::host::Host;
 use crate::load::capacity::{self, Search};
 use crate::load::line::{self, Exchange};
 use crate::load::outcome::{Arrivals, Ended, Model, Outcome, Plan, Share, Verdict};
+use crate::load::page;
 use crate::load::process;
 use crate::load::recording::Recordings;
 use crate::load::run::{self, Watch};
@@ -57,6 +58,9 @@ pub(crate) struct Args {
     /// Write the outcome as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the outcome as a page to read, with plots.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Search the most calls with which the p99 of the added delay is 60 ms at most and nothing is lost; begins with
     /// --calls.
     #[arg(long)]
@@ -135,6 +139,10 @@ async fn test(args: &Args) -> anyhow::Result<Outcome> {
     if let Some(path) = &args.json {
         let json = serde_json::to_string_pretty(&outcome)?;
         std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &args.html {
+        let page = page::page(&outcome);
+        std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(outcome)
 }
