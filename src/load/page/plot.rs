@@ -151,6 +151,7 @@ fn onto(
     let step = (y.end - y.start) / 5.0;
     let mut chart = ChartBuilder::on(&area)
         .margin(6)
+        .margin_right(28)
         .x_label_area_size(40)
         .y_label_area_size(72)
         .build_cartesian_2d(x, y)?;
