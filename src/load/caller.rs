@@ -106,7 +106,8 @@ impl Caller {
     /// When something is to be sent next.
     pub fn poll_timeout(&self) -> Instant {
         let mark = self.playout.poll_timeout();
-        mark.map_or(self.due(), |mark| mark.min(self.due()))
+        let due = self.due();
+        mark.map_or(due, |mark| mark.min(due))
     }
 
     pub const fn end(&self) -> Option<&End> {

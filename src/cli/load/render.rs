@@ -12,8 +12,8 @@ use crate::load::outcome::{
 pub(super) fn progress(second: &Second, counts: &Counts) {
     let Second { at_ms, calls_up, answered, delay_p99_ms, server_cpu_share, .. } = second;
     let errors = counts.refused.values().sum::<u64>() + counts.failed.values().sum::<u64>();
-    let delay = delay_p99_ms.map_or("–".to_owned(), |delay| format!("{delay:.1} ms"));
-    let share = server_cpu_share.map_or("–".to_owned(), percent);
+    let delay = delay_p99_ms.map_or_else(|| "–".to_owned(), |delay| format!("{delay:.1} ms"));
+    let share = server_cpu_share.map_or_else(|| "–".to_owned(), percent);
     let late = second.generator_lateness_p99_ms;
     eprintln!(
         "{:>5.0} s  {calls_up:>5} up  {answered:>4} new  {errors:>4} errors  added delay p99 {delay:>9}  \
@@ -100,7 +100,7 @@ fn costs(out: &mut String, server: Option<&ServerCost>, generator: &Generator) -
         )?,
         None => writeln!(out, "\n  server        its cost is not known: no --server-pid of this machine")?,
     }
-    let share = |share: Option<f64>| share.map_or("an unknown part".to_owned(), percent);
+    let share = |share: Option<f64>| share.map_or_else(|| "an unknown part".to_owned(), percent);
     let late = |late: f64| format!("{late:.1} ms late at p99");
     writeln!(
         out,
@@ -122,7 +122,7 @@ fn capacity(out: &mut String, capacity: &Capacity) -> std::fmt::Result {
             Verdict::Failed { .. } => "failed",
             Verdict::Refused { .. } => "no verdict",
         };
-        let share = step.server_cpu_share.map_or("–".to_owned(), percent);
+        let share = step.server_cpu_share.map_or_else(|| "–".to_owned(), percent);
         let Step { calls, delay_p50_ms, delay_p99_ms, .. } = step;
         writeln!(out, "  {calls:>6}{delay_p50_ms:>10.1}{delay_p99_ms:>10.1}{share:>12}  {word}")?;
     }
