@@ -8,7 +8,7 @@ LOCAL_SPEECH_PORT := 8090
 # For example: --model base --voice joe
 LOCAL_SPEECH_ARGS :=
 
-.PHONY: demo faults bench-log test api-fuzz chaos interop local-speech
+.PHONY: demo faults bench bench-capacity bench-log test api-fuzz chaos interop local-speech
 .PHONY: deps deps-interop deps-python deps-local-speech deps-postgres deps-opus-tools
 
 # The speech engines run as long as the demo does, on a free port.
@@ -33,6 +33,14 @@ api-fuzz: deps deps-python ## a fuzzing client against the HTTP API, by its own 
 
 chaos: deps deps-postgres ## kills Postgres and the server under 200 calls; fails where a row is lost or frames are late
 	CHAOS=full $(CARGO) test --locked --test chaos -- --nocapture
+
+# For example: BENCH='whole' or 'resample'. A row is one 20 ms frame.
+bench: deps ## how long each step of a frame takes, and what it allocates
+	$(CARGO) bench --locked --bench frame -- $(BENCH)
+
+# For example: BENCH_CAPACITY='--calls 100 --seconds 30'. Wants two cores that have nothing else to do.
+bench-capacity: deps ## what calls cost a plain relay with the same sockets, the floor of any bridge
+	$(CARGO) bench --locked --bench capacity -- $(BENCH_CAPACITY)
 
 # For example: BENCH_LOG='questions --calls 100000'. In full it needs ten gigabytes on the disk of /tmp for a while.
 bench-log: deps deps-postgres ## how fast the call log takes records, ships them and answers questions

@@ -57,6 +57,31 @@ impl Throttle {
     }
 }
 
+/// How often something may happen: so many times at once, and one more after each interval. A token bucket, of
+/// which only the instant is kept at which it is full again (GCRA, the virtual scheduling of ITU-T I.371).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    interval: Duration,
+    burst: u32,
+}
+
+impl Rate {
+    pub const fn new(interval: Duration, burst: u32) -> Self {
+        Self { interval, burst }
+    }
+
+    /// Whether it may happen at `now`. `full_at`: what [`Rate::spend`] gave when it happened last.
+    pub fn allows(&self, full_at: Option<Instant>, now: Instant) -> bool {
+        let missing = full_at.map_or(Duration::ZERO, |full_at| full_at.saturating_duration_since(now));
+        missing + self.interval <= self.interval * self.burst
+    }
+
+    /// It happens at `now`: when the bucket is full again.
+    pub fn spend(&self, full_at: Option<Instant>, now: Instant) -> Instant {
+        full_at.map_or(now, |full_at| full_at.max(now)) + self.interval
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +92,30 @@ mod tests {
         let mut throttle = Throttle::new(Duration::from_secs(1));
         let at = [0, 1, 999, 1000, 1500, 2000].map(|ms| throttle.admit(start + Duration::from_millis(ms)));
         assert_eq!(at, [true, false, false, true, false, true]);
+    }
+
+    #[test]
+    fn a_rate_allows_a_burst_and_then_one_each_interval() {
+        let start = Instant::now();
+        let rate = Rate::new(Duration::from_secs(2), 3);
+        let mut full_at = None;
+        let mut allowed = |ms| {
+            let now = start + Duration::from_millis(ms);
+            let is_allowed = rate.allows(full_at, now);
+            full_at = if is_allowed { Some(rate.spend(full_at, now)) } else { full_at };
+            is_allowed
+        };
+        assert_eq!([0, 0, 0, 0, 1999].map(&mut allowed), [true, true, true, false, false]);
+        assert_eq!(
+            [2000, 2001, 4000, 4001].map(&mut allowed),
+            [true, false, true, false],
+            "one each interval"
+        );
+        assert_eq!(
+            [60_000; 4].map(&mut allowed),
+            [true, true, true, false],
+            "no more than the burst is saved"
+        );
+        assert!(!Rate::new(Duration::from_secs(1), 0).allows(None, start));
     }
 }

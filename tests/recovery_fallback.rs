@@ -3,7 +3,7 @@
 
 mod world;
 
-use patchcord::call::agent::Agent;
+use patchcord::call::agent::{Agent, Otherwise};
 use patchcord::carrier::FollowUp;
 use patchcord::sim::carrier::Report;
 use patchcord::sim::gemini::{Behaviour, Defect, Fault, Moment, Scenario, SetupReply};
@@ -89,7 +89,8 @@ async fn the_second_language_model_answers_when_the_first_does_not(#[case] fault
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_whom_nobody_can_answer_is_handed_on(#[case] last: FollowUp, #[case] verb: &str) {
     let helper = helper(&["llm=refuse:500"]).await;
-    let agent = Agent { last_resort: last.clone(), ..agent() };
+    let otherwise = Otherwise { last_resort: last.clone(), ..Otherwise::default() };
+    let agent = Agent { otherwise, ..agent() };
     let world = World::start(agent, offer(&[NOWHERE.to_owned()], fallback(&[&helper]))).await;
     let (report, detail) = world.place(talker(&[1000], 12_000)).await;
     assert_eq!(detail.call.ending.as_deref(), Some("all_failed"));

@@ -5,6 +5,7 @@ mod flood;
 mod follow_ups;
 mod jobs;
 mod observe;
+mod refusals;
 mod registry;
 mod task;
 mod upstream;
@@ -17,9 +18,10 @@ use futures_util::{Sink, Stream};
 
 use self::capture::Machine;
 use self::follow_ups::FollowUps;
+use self::refusals::Refusals;
 use self::registry::Registry;
 use crate::call::Admission;
-use crate::call::record::{Annotation, Entry};
+use crate::call::record::{Annotation, Ending, Entry};
 use crate::call::services::{self, Services};
 use crate::call::{Call, Control};
 use crate::carrier::FollowUp;
@@ -58,6 +60,7 @@ pub struct Bridge {
     registry: Arc<Registry>,
     recorder: Option<Arc<Recorder>>,
     follow_ups: FollowUps,
+    refusals: Refusals,
     captures: Option<captures::Handle>,
 }
 
@@ -89,8 +92,8 @@ impl Offer {
 
 impl Bridge {
     pub fn new(store: store::Handle, offer: Offer) -> Self {
-        let (registry, follow_ups) = (Registry::new(), FollowUps::default());
-        Self { store, offer, registry, recorder: None, follow_ups, captures: None }
+        let (follow_ups, refusals) = (FollowUps::default(), Refusals::default());
+        Self { store, offer, registry: Registry::new(), recorder: None, follow_ups, refusals, captures: None }
     }
 
     /// Where the inputs of calls are kept whose agents say so; nowhere if this is not said.
@@ -124,6 +127,19 @@ impl Bridge {
     pub fn record(&self, entry: Entry) {
         observe::observe(&entry);
         self.store.append(entry);
+    }
+
+    /// A call was not admitted: appends its `entries` to the call log, if there are not too many like it and the log
+    /// has room for what it can do without. Never waits.
+    pub fn refuse<const N: usize>(
+        &self,
+        ending: &Ending,
+        now: Instant,
+        entries: impl FnOnce() -> [Entry; N],
+    ) {
+        if self.refusals.note(ending, self.store.has_slack(), now) {
+            entries().into_iter().for_each(|entry| self.store.append(entry));
+        }
     }
 
     /// Adds what the carrier told outside the stream. Never waits.
@@ -185,7 +201,7 @@ mod tests {
     use super::*;
     use crate::call::agent::Agent;
     use crate::call::context::Context;
-    use crate::call::record::{Ending, Ledger, Record};
+    use crate::call::record::{Ledger, Record};
     use crate::id::CallId;
     use crate::net::dial;
     use crate::provider::gemini;

@@ -7,12 +7,11 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::clip::{Clip, ClipFile};
-use crate::carrier::FollowUp;
+use crate::carrier::{FollowUp, Overflow};
 use crate::live::Vad;
 
 /// One `[[agents]]` entry of the configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Agent {
     /// Name in the call log.
     pub name: String,
@@ -32,10 +31,20 @@ pub struct Agent {
     pub language: Option<String>,
     pub temperature: Option<f32>,
     pub vad: Vad,
-    /// What becomes of a caller whom nobody can answer.
-    pub last_resort: FollowUp,
+    #[serde(flatten)]
+    pub otherwise: Otherwise,
     /// What is kept of its calls beside the call log.
     pub keep: Keep,
+}
+
+/// What becomes of callers whom the agent does not answer. In the configuration these are keys of the agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Otherwise {
+    /// Of a caller whom nobody can answer.
+    pub last_resort: FollowUp,
+    /// Of one for whom the server has no room; `None`: a busy tone. No call that runs needs to know.
+    #[serde(skip)]
+    pub overflow: Option<Overflow>,
 }
 
 /// The first words of a call.
@@ -92,9 +101,67 @@ impl Default for Agent {
             language: None,
             temperature: None,
             vad: Vad::default(),
-            last_resort: FollowUp::HangUp,
+            otherwise: Otherwise::default(),
             keep: Keep::default(),
         }
+    }
+}
+
+/// The keys of an agent.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Key {
+    Name,
+    Number,
+    BusinessId,
+    Prompt,
+    Greeting,
+    Model,
+    Voice,
+    Language,
+    Temperature,
+    Vad,
+    LastResort,
+    Overflow,
+    Keep,
+}
+
+/// Written by hand, because a flattened group would cost errors the line and the names that are known.
+impl<'de> Deserialize<'de> for Agent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Expected;
+
+        impl<'de> Visitor<'de> for Expected {
+            type Value = Agent;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an agent")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Agent, A::Error> {
+                let mut agent = Agent::default();
+                while let Some(key) = map.next_key()? {
+                    match key {
+                        Key::Name => agent.name = map.next_value()?,
+                        Key::Number => agent.number = map.next_value()?,
+                        Key::BusinessId => agent.business_id = map.next_value()?,
+                        Key::Prompt => agent.prompt = map.next_value()?,
+                        Key::Greeting => agent.greeting = map.next_value()?,
+                        Key::Model => agent.model = map.next_value()?,
+                        Key::Voice => agent.voice = map.next_value()?,
+                        Key::Language => agent.language = map.next_value()?,
+                        Key::Temperature => agent.temperature = map.next_value()?,
+                        Key::Vad => agent.vad = map.next_value()?,
+                        Key::LastResort => agent.otherwise.last_resort = map.next_value()?,
+                        Key::Overflow => agent.otherwise.overflow = map.next_value()?,
+                        Key::Keep => agent.keep = map.next_value()?,
+                    }
+                }
+                Ok(agent)
+            }
+        }
+
+        deserializer.deserialize_map(Expected)
     }
 }
 

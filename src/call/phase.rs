@@ -86,7 +86,7 @@ pub(super) fn close_of(ending: &Ending) -> Close {
         | Ending::CarrierSilent
         | Ending::StreamNeverCame
         | Ending::AgentUnknown
-        | Ending::Overloaded
+        | Ending::Overloaded { .. }
         | Ending::AllFailed { .. }
         | Ending::Superseded => Close::Normal,
     }

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use ::time::OffsetDateTime;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::context::Context;
 use crate::carrier::{FollowUp, MediaFormat};
@@ -297,8 +297,8 @@ pub enum Ending {
     StreamNeverCame,
     #[error("no agent answers this number")]
     AgentUnknown,
-    #[error("the process had no room for another call")]
-    Overloaded,
+    #[error("the process had no room for another call: {cause}")]
+    Overloaded { cause: Limit },
     /// Nobody could answer the caller any more: who failed last, and what the caller was handed to.
     #[error("nobody could answer any more: {cause}")]
     AllFailed { cause: Cause, follow_up: FollowUp },
@@ -345,7 +345,7 @@ impl Ending {
             Self::FormatUnsupported { .. } => "format_unsupported",
             Self::StreamNeverCame => "stream_never_came",
             Self::AgentUnknown => "agent_unknown",
-            Self::Overloaded => "overloaded",
+            Self::Overloaded { .. } => "overloaded",
             Self::AllFailed { .. } => "all_failed",
             Self::Superseded => "superseded",
             Self::Drained => "drained",
@@ -357,6 +357,50 @@ impl Ending {
     /// Whether the caller was not served to the end: neither the caller ended the call nor an operator.
     pub const fn is_failure(&self) -> bool {
         !matches!(self, Self::CallerHungUp | Self::Superseded | Self::Drained)
+    }
+}
+
+/// The limit at which a call was not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Limit {
+    #[error("as many calls as limits.max_calls were admitted")]
+    MaxCalls,
+    #[error("the caller called more often than limits.calls_per_minute_per_caller")]
+    CallerRate,
+    #[error("the number was called more often than limits.calls_per_minute_per_number")]
+    NumberRate,
+    #[error("the process was late by more than limits.lag_max_ms")]
+    Lag,
+    #[error("more calls came within a minute than the process remembers")]
+    Tokens,
+}
+
+impl Limit {
+    /// Stable name for the call log.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::MaxCalls => "max_calls",
+            Self::CallerRate => "caller_rate",
+            Self::NumberRate => "number_rate",
+            Self::Lag => "lag",
+            Self::Tokens => "tokens",
+        }
+    }
+}
+
+/// Of the form of the other causes, so that the column `cause` has it: `limits.max_calls`.
+impl Serialize for Limit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Cause {
+            of: &'static str,
+            cause: Failure,
+        }
+        #[derive(Serialize)]
+        struct Failure {
+            failure: &'static str,
+        }
+        Cause { of: "limits", cause: Failure { failure: self.code() } }.serialize(serializer)
     }
 }
 

@@ -171,7 +171,7 @@ impl Call {
 
     /// Nobody can answer any more: the caller is told so, and what happens next.
     pub(super) fn give_up(&mut self, cause: Cause, now: Instant) {
-        let follow_up = self.agent.last_resort.clone();
+        let follow_up = self.agent.otherwise.last_resort.clone();
         self.hush(now);
         self.silence.settle(now);
         self.downlink.stop_tone();

@@ -24,6 +24,11 @@ pub enum Verb {
     Redirect {
         url: String,
     },
+    /// Read this to the caller; without a language (BCP-47) it is taken for English (Twilio, `<Say>`).
+    Say {
+        text: String,
+        language: Option<String>,
+    },
     Hangup,
     /// Connect the caller with this number; the next verb runs when that is over (Twilio, `<Dial>`).
     Dial {
@@ -135,6 +140,15 @@ fn write_verb(out: &mut Out, verb: &Verb) -> io::Result<()> {
             .create_element("Redirect")
             .with_attribute(("method", "POST"))
             .write_text_content(BytesText::new(&legal(url)))?,
+        Verb::Say { text, language } => {
+            let say = out.create_element("Say");
+            let language = language.as_deref().map(legal);
+            let say = match &language {
+                Some(language) => say.with_attribute(("language", language.as_str())),
+                None => say,
+            };
+            say.write_text_content(BytesText::new(&legal(text)))?
+        }
         Verb::Hangup => out.create_element("Hangup").write_empty()?,
         Verb::Dial { number } => {
             out.create_element("Dial").write_text_content(BytesText::new(&legal(number)))?
@@ -214,6 +228,8 @@ mod tests {
 
     #[rstest]
     #[case(Verb::Hangup, "<Hangup/>")]
+    #[case(Verb::Say { text: "Sorry & <bye>".into(), language: None }, "<Say>Sorry &amp; &lt;bye&gt;</Say>")]
+    #[case(Verb::Say { text: "Grüezi".into(), language: Some("de\"".into()) }, "<Say language=\"de&quot;\">Grüezi</Say>")]
     #[case(Verb::Dial { number: "+14155550142".into() }, "<Dial>+14155550142</Dial>")]
     #[case(Verb::Record { seconds_max: 180 }, r#"<Record maxLength="180" playBeep="true"/>"#)]
     #[case(Verb::Reject(Reason::Rejected), "<Reject reason=\"rejected\"/>")]

@@ -5,6 +5,7 @@
 
 pub mod answer;
 mod follow_up;
+mod overflow;
 pub mod signature;
 pub mod twilio;
 pub mod webhook;
@@ -12,6 +13,7 @@ pub mod webhook;
 use std::collections::BTreeMap;
 
 pub use self::follow_up::FollowUp;
+pub use self::overflow::{Overflow, Then};
 use crate::audio::{Frame, Rate};
 use crate::id::MarkId;
 

@@ -25,6 +25,9 @@ const PAYLOAD_BYTES_MAX: usize = 8_000;
 /// A stream id is 34 characters; it is repeated in every frame we send.
 const STREAM_SID_BYTES_MAX: usize = 64;
 
+/// Bytes of a media frame besides its payload and the stream id, rounded up.
+const MEDIA_ENVELOPE: usize = 64;
+
 /// Padding is optional on the way in and written on the way out. Made once: its tables are no stream's own.
 static BASE64: LazyLock<Simd> = LazyLock::new(|| {
     Simd::standard(GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent))
@@ -70,12 +73,14 @@ impl Codec {
         }
     }
 
-    /// Appends the frame of a command. Appends nothing for [`Command::Close`] (the socket is closed instead), for
-    /// audio that is not at [`Rate::LINE`], and before the stream began: nothing may be sent then.
+    /// Appends the frame of a command; one of media allocates at most once, where `out` must grow. Appends nothing for
+    /// [`Command::Close`] (the socket is closed instead), for audio that is not at [`Rate::LINE`], and before the
+    /// stream began: nothing may be sent then.
     pub fn encode(&mut self, command: &Command, out: &mut String) {
         let Some(stream) = &self.stream else { return };
         match command {
             Command::Media(frame) if frame.rate() == Rate::LINE && !frame.samples().is_empty() => {
+                out.reserve(MEDIA_ENVELOPE + stream.json.len() + frame.samples().len().div_ceil(3) * 4);
                 open(out, "media", stream);
                 out.push_str(",\"media\":{\"payload\":\"");
                 push_payload(&mut self.bytes, frame, out);

@@ -49,6 +49,38 @@ impl VoiceRequest {
     }
 }
 
+/// What networks say in place of a number that is withheld or not known. The digits spell `ANONYMOUS`, `RESTRICTED`,
+/// `BLOCKED`, `UNKNOWN` and `UNAVAILABLE` on a keypad.
+const WITHHELD: [&str; 9] = [
+    "anonymous",
+    "restricted",
+    "unknown",
+    "unavailable",
+    "+266696687",
+    "+7378742833",
+    "+2562533",
+    "+8656696",
+    "+86282452253",
+];
+
+impl VoiceRequest {
+    /// Who calls us, if somebody does who can be told from others.
+    pub fn caller(&self) -> Option<&str> {
+        let is_withheld = |from: &&str| WITHHELD.iter().any(|word| word.eq_ignore_ascii_case(from));
+        self.from.as_deref().filter(|from| !self.is_outbound() && !is_withheld(from))
+    }
+
+    /// Which of our numbers is called.
+    pub fn number(&self) -> Option<&str> {
+        self.to.as_deref().filter(|_| !self.is_outbound())
+    }
+
+    /// We call somebody.
+    fn is_outbound(&self) -> bool {
+        self.direction == Some(Direction::Outbound)
+    }
+}
+
 impl Direction {
     fn parse(text: &str) -> Option<Self> {
         match text {

@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use super::text;
 use crate::call::agent::Agent;
-use crate::carrier::FollowUp;
+use crate::carrier::{FollowUp, Then};
 use crate::config::{self, Config, Finding, Severity};
 use crate::provider::gemini::{Developer, Endpoint};
 use crate::{provider, server};
@@ -50,6 +50,7 @@ fn summary(config: &Config) -> String {
         ("listens on", config.server.listen.to_string()),
         ("public URL", or_missing(public_url)),
         ("Twilio webhook", or_missing(webhook.as_deref())),
+        ("limits", limits(&config.limits)),
         ("call log", config.store.path.display().to_string()),
     ]);
     for (index, endpoint) in config.live.endpoints().iter().enumerate() {
@@ -59,6 +60,7 @@ fn summary(config: &Config) -> String {
     for (index, agent) in config.agents.iter().enumerate() {
         facts.push((if index == 0 { "agents" } else { "" }, described(agent)));
         facts.push(("", format!("  {}", ladder(config, agent))));
+        facts.extend(overflow(agent).map(|text| ("", format!("  without room: {text}"))));
     }
     facts.iter().map(|(name, value)| format!("{name:<15} {}\n", text::line(value))).collect()
 }
@@ -90,6 +92,39 @@ fn described(agent: &Agent) -> String {
     format!("{} answers {number} with {}{voice}", agent.name, agent.model)
 }
 
+/// How many calls are let in.
+fn limits(limits: &server::limits::Config) -> String {
+    let each = match limits.max_calls {
+        Some(_) => String::new(),
+        None => {
+            let (calls, cores) = (server::limits::Config::CALLS_PER_CORE, server::limits::Config::cores());
+            format!(" ({calls} for each of {cores} cores)")
+        }
+    };
+    let some = |count: u32, text: String| (count > 0).then_some(text);
+    let (caller, number) = (limits.calls_per_minute_per_caller, limits.calls_per_minute_per_number);
+    let parts = [
+        Some(format!("{} calls at once{each}", limits.max_calls())),
+        some(caller, format!("{caller} a minute from one caller")),
+        some(number, format!("{number} a minute to one number")),
+        some(limits.lag_max_ms, format!("none while later than {} ms", limits.lag_max_ms)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// What callers of an agent get for whom there is no room, if it is no busy tone.
+fn overflow(agent: &Agent) -> Option<String> {
+    let overflow = agent.otherwise.overflow.as_ref()?;
+    let then = match &overflow.then {
+        Then::HangUp => "hang up".to_owned(),
+        Then::Transfer { to } => format!("transfer to {to}"),
+        Then::Voicemail => "voicemail".to_owned(),
+        Then::Redirect { url } => format!("redirect to {url}"),
+    };
+    let say = overflow.say.as_deref().map(|text| format!("\"{text}\" -> ")).unwrap_or_default();
+    Some(say + &then)
+}
+
 /// Who answers the callers of an agent, best first.
 fn ladder(config: &Config, agent: &Agent) -> String {
     let place = |endpoint: &Endpoint| match endpoint {
@@ -100,7 +135,7 @@ fn ladder(config: &Config, agent: &Agent) -> String {
         },
     };
     let live: Vec<_> = config.live.endpoints().iter().map(place).collect();
-    let last_resort = match &agent.last_resort {
+    let last_resort = match &agent.otherwise.last_resort {
         FollowUp::HangUp => "hang up".to_owned(),
         FollowUp::Transfer { to } => format!("transfer to {to}"),
         FollowUp::Voicemail => "voicemail".to_owned(),
@@ -127,6 +162,7 @@ fn fallback(config: &provider::Config) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::carrier::Overflow;
     use crate::config::Place;
 
     #[test]
@@ -139,7 +175,11 @@ mod tests {
             voice: Some("Kore".to_owned()),
             ..Agent::default()
         };
-        config.agents = vec![desk, Agent::default()];
+        let mut other = Agent::default();
+        let (say, then) = (Some("Call again later.".to_owned()), Then::Voicemail);
+        other.otherwise.overflow = Some(Overflow { say, then, ..Overflow::default() });
+        config.agents = vec![desk, other];
+        config.limits.max_calls = Some(500);
         assert_eq!(
             summary(&config),
             "\
@@ -147,13 +187,28 @@ configuration   no file: defaults
 listens on      127.0.0.1:8080
 public URL      https://voice.example.com
 Twilio webhook  https://voice.example.com/twilio/voice (HTTP POST, for \"A call comes in\")
+limits          500 calls at once, 30 a minute from one caller, none while later than 30 ms
 call log        data/patchcord.db
 live service    wss://generativelanguage.googleapis.com (v1beta)
 agents          desk answers +14155550123 with gemini-3.8-live, voice Kore
                   live developer -> hang up
                 default answers every other number with gemini-3.8-live
                   live developer -> hang up
+                  without room: \"Call again later.\" -> voicemail
 "
+        );
+    }
+
+    #[test]
+    fn the_limits_are_one_line() {
+        let given = |text| limits(&toml::from_str(text).unwrap());
+        let cores = server::limits::Config::cores();
+        assert_eq!(
+            given("calls_per_minute_per_caller = 0\ncalls_per_minute_per_number = 100\nlag_max_ms = 0"),
+            format!(
+                "{} calls at once (350 for each of {cores} cores), 100 a minute to one number",
+                350 * cores
+            )
         );
     }
 
@@ -172,7 +227,7 @@ agents          desk answers +14155550123 with gemini-3.8-live, voice Kore
             "live developer, vertex us -> fallback (stt local or google, llm gemini, tts local) -> voicemail"
         );
         config.fallback.tts.clear();
-        config.agents[0].last_resort = FollowUp::Transfer { to: "+14155550123".to_owned() };
+        config.agents[0].otherwise.last_resort = FollowUp::Transfer { to: "+14155550123".to_owned() };
         assert_eq!(first_ladder(&config), "live developer, vertex us -> transfer to +14155550123");
     }
 

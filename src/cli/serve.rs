@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tokio::net::TcpListener;
@@ -26,6 +27,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     logging::start("info");
     let config = Config::load(args.config.as_deref(), &config::environment)?;
     check(&config)?;
+    allow_sockets();
     let listen = config.server.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let target = config.secrets.database_url.as_ref().map(Target::parse).transpose()?;
@@ -63,6 +65,19 @@ fn authority(config: &Config) -> anyhow::Result<Option<CertificateDer<'static>>>
     let Some(path) = &config.live.ca_file else { return Ok(None) };
     let authority = CertificateDer::from_pem_file(path);
     authority.map(Some).with_context(|| format!("live.ca_file: no certificate in {}", path.display()))
+}
+
+/// A call has two sockets, and more while it moves; many systems start a process with leave for 1024.
+fn allow_sockets() {
+    const ENOUGH: u64 = 1 << 20;
+    let mut limit = getrlimit(Resource::Nofile);
+    let allowed = limit.maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH));
+    if limit.current.is_some_and(|current| current < allowed) {
+        limit.current = Some(allowed);
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "the number of open sockets stays limited");
+        }
+    }
 }
 
 /// The server does not start with a configuration that cannot work.

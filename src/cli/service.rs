@@ -79,6 +79,7 @@ impl Service {
         let agents = config.agents.iter().cloned().map(Arc::new).collect();
         let state = State::new(&config.server, tokens, agents, Arc::clone(&bridge))
             .context("the configuration cannot be served")?
+            .limited(&config.limits)
             .of_account(config.twilio.account_sid.clone())
             .with_api(Api::new(Query::lazy(config.log())?, secrets.api_token.clone()));
         Ok(Self {

@@ -5,6 +5,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 
 use super::*;
+use crate::carrier::Then;
 use crate::provider::gemini::{Developer, Endpoint, Vertex};
 
 const EXAMPLE: &str = include_str!("../../patchcord.example.toml");
@@ -100,6 +101,17 @@ fn the_comments_of_the_example_are_the_defaults() {
     );
 }
 
+#[test]
+fn the_limits_and_the_overflow_of_the_example_can_be_switched_on() {
+    let limits = load(&uncommented()).unwrap().limits;
+    assert_eq!(limits, server::limits::Config::default());
+    let config =
+        load(&described("[agents.overflow]", "say  ").replace("[agents.", "[[agents]]\n[agents.")).unwrap();
+    let overflow = config.agents[0].otherwise.overflow.as_ref().unwrap();
+    assert_eq!(overflow.then, Then::Voicemail);
+    assert!(overflow.say.is_some() && overflow.language.is_some());
+}
+
 /// A list in the example: what is indented behind its comments, from its first line to that behind its last.
 fn described(first: &str, behind: &str) -> String {
     let lines = EXAMPLE.lines().filter_map(|line| line.strip_prefix("#   "));
@@ -192,14 +204,14 @@ fn an_empty_greeting_is_none() {
 )]
 #[case::unknown_section(
     "[sever]",
-    "test.toml:1:2: sever: unknown field `sever`, expected one of `server`, `store`, `recordings`, `captures`, `live`, `fallback`, `http`, \
+    "test.toml:1:2: sever: unknown field `sever`, expected one of `server`, `limits`, `store`, `recordings`, `captures`, `live`, `fallback`, `http`, \
      `twilio`, `agents`; \
      did you mean `server`?"
 )]
 #[case::unknown_key_of_an_agent(
     "[[agents]]\nname = \"a\"\n\n[[agents]]\nname = \"b\"\n  vioce = \"Kore\"",
     "test.toml:6:3: agents[1].vioce: unknown field `vioce`, expected one of `name`, `number`, `business_id`, \
-     `prompt`, `greeting`, `model`, `voice`, `language`, `temperature`, `vad`, `last_resort`, `keep`; did you mean `voice`?"
+     `prompt`, `greeting`, `model`, `voice`, `language`, `temperature`, `vad`, `last_resort`, `overflow`, `keep`; did you mean `voice`?"
 )]
 #[case::wrong_type(
     "[live]\nconnect_timeout_ms = \"5s\"",
@@ -348,6 +360,34 @@ fn a_secret_in_the_file_names_its_variable_and_not_its_value(
 #[case(
     "agents = [{ last_resort = { kind = 'transfer', to = '415 555' } }]",
     "agents[0].last_resort.to: is not an E.164 number"
+)]
+#[case("limits.max_calls = 0", "limits.max_calls: 0 is not between 1 and 100000")]
+#[case(
+    "limits.calls_per_minute_per_caller = 20000",
+    "limits.calls_per_minute_per_caller: 20000 is not between 0 and 10000"
+)]
+#[case(
+    "limits.calls_per_minute_per_number = 10001",
+    "limits.calls_per_minute_per_number: 10001 is not between 0 and 10000"
+)]
+#[case("limits.lag_max_ms = 1", "limits.lag_max_ms: 1 ms is not between 5 and 1000")]
+#[case("agents = [{ overflow = {} }]", "agents[0].overflow: answers the call, says nothing and hangs up")]
+#[case("agents = [{ overflow = { say = ' ' } }]", "agents[0].overflow.say: is empty")]
+#[case(
+    "agents = [{ overflow = { say = 'a', language = 'English' } }]",
+    "agents[0].overflow.language: is not a BCP-47 language tag"
+)]
+#[case(
+    "agents = [{ overflow = { then = { kind = 'transfer', to = '911' } } }]",
+    "agents[0].overflow.then.to: is not an E.164 number"
+)]
+#[case(
+    "agents = [{ overflow = { then = { kind = 'redirect', url = 'http://b.example.com/voice' } } }]",
+    "agents[0].overflow.then.url: is http://, which is allowed for this machine only"
+)]
+#[case(
+    "agents = [{ overflow = { then = { kind = 'redirect', url = 'https://v.example.com/twilio/voice' } } }]",
+    "agents[0].overflow.then.url: is this server, which is full: it sends the call to itself again"
 )]
 fn each_mistake_is_one_finding(#[case] text: &str, #[case] finding: &str) {
     assert_eq!(findings(text), [finding]);

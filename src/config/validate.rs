@@ -2,6 +2,7 @@
 
 mod agents;
 mod fallback;
+mod limits;
 mod live;
 mod origin;
 
@@ -22,6 +23,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     let place = config.file.clone().map_or(Place::NoFile, Place::File);
     let mut report = Report { place, findings: Vec::new() };
     server(&config.server, &mut report);
+    limits::check(&config.limits, &mut report);
     store(&config.store.path, &mut report);
     recordings(&config.recordings.folder, &mut report);
     captures(&config.captures, &mut report);
@@ -30,6 +32,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     fallback::check_http(&config.http, &mut report);
     twilio(config.twilio.account_sid.as_deref(), &mut report);
     agents::check(&config.agents, &mut report);
+    agents::check_overflow(config, &mut report);
     secrets(config, &mut report);
     report.findings
 }

@@ -1,8 +1,10 @@
 //! The JSON of the Gemini Live API (`BidiGenerateContent`, v1beta): server messages in, client messages out.
 //!
 //! The service writes camelCase proto3 JSON with defaults omitted, as text or binary frames alike; every field
-//! is optional, several may come together, `{}` is frequent and unknown names are ignored. Parsing borrows; per
-//! audio message only the list of parts is allocated.
+//! is optional, several may come together, `{}` is frequent and unknown names are ignored. Parsing borrows: an audio
+//! message allocates nothing, once the buffers have grown.
+
+mod parts;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -14,6 +16,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurposeConfig, Simd};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use self::parts::Parts;
 use super::{Command, Event, Malformed, ToolCall, Usage, VoiceActivity, setup_message};
 use crate::audio::{Frame, Rate};
 use crate::dialogue::{Dialogue, Speaker};
@@ -77,7 +80,7 @@ impl Decoder {
         if let Some(text) = content.output_transcription.as_ref().and_then(Transcription::spoken) {
             handle(Event::OutputTranscription(text));
         }
-        let parts = content.model_turn.iter().flat_map(|turn| &turn.parts);
+        let parts = content.model_turn.iter().flat_map(|turn| turn.parts.iter());
         for blob in parts.filter_map(|part| part.inline_data.as_ref()) {
             handle(self.audio(blob));
         }
@@ -150,7 +153,10 @@ fn encode_seed(dialogue: &Dialogue, out: &mut String) {
     out.push_str(r#"],"turnComplete":true}}"#);
 }
 
-/// Allocates nothing but what `out` must grow: this is sent fifty times a second.
+/// Bytes of an audio message besides the audio, rounded up.
+const AUDIO_ENVELOPE: usize = 80;
+
+/// Allocates at most once, where `out` must grow: this is sent fifty times a second.
 fn encode_audio(frame: &Frame, out: &mut String) {
     let mut bytes = [0; Frame::CAPACITY * 2];
     let len = frame.samples().len() * 2;
@@ -158,6 +164,7 @@ fn encode_audio(frame: &Frame, out: &mut String) {
         *pair = sample.to_le_bytes();
     }
     let rate = frame.rate().0;
+    out.reserve(AUDIO_ENVELOPE + len.div_ceil(3) * 4);
     let _ = write!(out, r#"{{"realtimeInput":{{"audio":{{"mimeType":"audio/pcm;rate={rate}","data":""#);
     BASE64.encode_string(&bytes[..len], out);
     out.push_str(r#""}}}"#);
@@ -253,7 +260,7 @@ struct ServerContent<'a> {
 #[derive(Deserialize)]
 struct ModelTurn<'a> {
     #[serde(borrow, default)]
-    parts: Vec<Part<'a>>,
+    parts: Parts<'a>,
 }
 
 /// Only audio is of use: `text` parts are thoughts or announcements of searches, never to be spoken.

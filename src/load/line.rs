@@ -31,9 +31,6 @@ use crate::sim::carrier::wire::{Ids, connected};
 const WEBHOOK_MAX: Duration = Duration::from_secs(15);
 const DIAL_MAX: Duration = Duration::from_secs(5);
 
-/// The number of callers (reserved for fiction).
-const FROM: &str = "+14155550123";
-
 /// What all calls share.
 #[derive(Debug)]
 pub struct Exchange {
@@ -55,6 +52,11 @@ pub struct Exchange {
 pub struct Call {
     pub kind: Kind,
     pub seed: u64,
+}
+
+/// Who calls: somebody else each time, of the numbers that are reserved for fiction (555-01XX).
+fn number(seed: u64) -> String {
+    format!("+1{:03}55501{:02}", 201 + seed / 100 % 788, seed % 100)
 }
 
 /// Why a call did not come to its end.
@@ -128,15 +130,16 @@ impl Phone<'_> {
             Kind::Fallback => &self.exchange.fallback_to,
             Kind::Short | Kind::Long | Kind::BargeIn | Kind::HangUp | Kind::Dtmf => &self.exchange.to,
         };
+        let from = number(self.call.seed);
         let fields = [
             ("AccountSid", ACCOUNT_SID),
             ("ApiVersion", "2010-04-01"),
             ("CallSid", &self.call_sid),
             ("CallStatus", "ringing"),
             ("Called", to),
-            ("Caller", FROM),
+            ("Caller", &from),
             ("Direction", "inbound"),
-            ("From", FROM),
+            ("From", &from),
             ("To", to),
         ];
         let answer = self.post(&self.exchange.webhook, &fields).await;

@@ -21,7 +21,7 @@ use super::api::Peer;
 use super::{State, router};
 
 /// Connections that speak HTTP at once. Media streams leave the count when they are upgraded: the number of calls
-/// is limited elsewhere.
+/// is limited by [`super::limits`].
 const CONNECTIONS_MAX: usize = 1024;
 
 /// From the connection, or the last answer, to the end of the next headers.
@@ -40,6 +40,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// the bridge's. Calls whose streams have not come by then are ended.
 pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: impl Future<Output = ()>) {
     let sweeper = tokio::spawn(Arc::clone(&state).sweep());
+    let watched = Arc::clone(&state);
+    let watcher = tokio::spawn(async move { watched.limits.watch().await });
     let router = router(Arc::clone(&state));
     let (stop, stopping) = watch::channel(());
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -59,6 +61,7 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: impl Futu
             .await;
     connections.shutdown().await;
     sweeper.abort();
+    watcher.abort();
     state.close();
 }
 

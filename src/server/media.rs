@@ -14,10 +14,9 @@ use tokio::time::Instant;
 
 use super::State;
 use super::error::Error;
-use super::tokens::{Refused, Token};
+use super::tokens::{Admitted, Invalid, Token};
 use super::webhook::{path_and_query, signed};
 use crate::bridge::Bridge;
-use crate::call::Admission;
 use crate::call::record::{Ending, Record};
 use crate::net::Limits;
 
@@ -50,8 +49,10 @@ pub(super) async fn open(
         .write_buffer_size(limits.write_buffer)
         .max_write_buffer_size(limits.write_buffer_max);
     Ok(upgrade.on_upgrade(async move |socket| {
-        if let Some(admission) = pending.admit() {
-            Box::pin(state.bridge.run(*admission, socket)).await;
+        if let Some(admitted) = pending.admit() {
+            let Admitted { call, place } = *admitted;
+            Box::pin(state.bridge.run(call, socket)).await;
+            drop(place);
         }
     }))
 }
@@ -59,7 +60,7 @@ pub(super) async fn open(
 /// A call between its token and its socket. If the socket does not come to be, the call ends here.
 #[derive(Debug)]
 struct Pending {
-    admission: Option<Box<Admission>>,
+    admitted: Option<Box<Admitted>>,
     bridge: Arc<Bridge>,
 }
 
@@ -67,22 +68,22 @@ impl Pending {
     fn take(state: &State, token: &str) -> Result<Self, Error> {
         let token = Token::parse(token).ok_or(Error::TokenUnknown)?;
         match state.desk().take(token, Instant::now().into_std()) {
-            Ok(admission) => Ok(Self { admission: Some(admission), bridge: Arc::clone(&state.bridge) }),
-            Err(Refused::Unknown) => Err(Error::TokenUnknown),
-            Err(Refused::Spent) => Err(Error::TokenSpent),
+            Ok(admitted) => Ok(Self { admitted: Some(admitted), bridge: Arc::clone(&state.bridge) }),
+            Err(Invalid::Unknown) => Err(Error::TokenUnknown),
+            Err(Invalid::Spent) => Err(Error::TokenSpent),
         }
     }
 
-    fn admit(mut self) -> Option<Box<Admission>> {
-        self.admission.take()
+    fn admit(mut self) -> Option<Box<Admitted>> {
+        self.admitted.take()
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if let Some(mut admission) = self.admission.take() {
+        if let Some(mut admitted) = self.admitted.take() {
             let ending = Ending::CarrierClosed { code: None };
-            self.bridge.record(admission.ledger.entry(Record::Ended(ending), Instant::now().into_std()));
+            self.bridge.record(admitted.call.ledger.entry(Record::Ended(ending), Instant::now().into_std()));
         }
     }
 }
@@ -91,7 +92,9 @@ impl Drop for Pending {
 mod tests {
     use ::time::OffsetDateTime;
 
+    use super::super::limits::Place;
     use super::*;
+    use crate::call::Admission;
     use crate::call::agent::Agent;
     use crate::call::context::Context;
     use crate::call::record::Ledger;
@@ -105,14 +108,14 @@ mod tests {
     fn pending() -> (Pending, tokio::sync::mpsc::Receiver<Line>) {
         let (store, log) = Handle::pair(8);
         let wall = OffsetDateTime::UNIX_EPOCH;
-        let admission = Box::new(Admission {
+        let call = Admission {
             context: Context::unknown(wall),
             agent: Arc::new(Agent::default()),
             ledger: Ledger::new(CallId::new(1), WallClock::new(std::time::Instant::now(), wall)),
-        });
+        };
         let dialer = Dialer::new(&gemini::Config::default(), &Secret::new("key"), dial::tls([])).unwrap();
         let bridge = Arc::new(Bridge::new(store, crate::bridge::Offer::live(dialer)));
-        (Pending { admission: Some(admission), bridge }, log)
+        (Pending { admitted: Some(Box::new(Admitted { call, place: Place::default() })), bridge }, log)
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! is recorded from the first moment it is known. Knows nothing of what happens in a call: that is the bridge's.
 
 pub mod config;
+pub mod limits;
 
 mod api;
 mod error;
@@ -12,6 +13,7 @@ mod listener;
 mod media;
 mod public_url;
 mod reception;
+mod refused;
 mod state;
 mod tokens;
 mod webhook;

@@ -1,8 +1,10 @@
 //! Lets calls in, or not: the decision behind the voice webhook, from the fields of the request to the answer.
 //!
-//! The context comes first and cannot fail; from then on the call is in the log, and whatever refuses it ends it
-//! there. A webhook that comes again gets the same answer and leaves no second call. Needs nobody upstream.
+//! An admitted call is in the log before it is answered. A refused one is answered at once, and is in the log as far
+//! as a flood of them leaves room. A webhook that comes again gets the same answer and leaves no second call. Needs
+//! nobody upstream.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use ::time::OffsetDateTime;
@@ -10,14 +12,15 @@ use uuid::Uuid;
 
 use super::State;
 use super::error::Error;
+use super::limits::{Parties, Place};
 use super::media;
 use super::public_url::PublicUrl;
 use super::state::Seat;
-use super::tokens::{Full, Token};
+use super::tokens::{Admitted, Desk, Full, Token};
 use super::webhook;
 use crate::call::Admission;
 use crate::call::context::{Context, Direction, UNKNOWN};
-use crate::call::record::{Ending, Ledger, Record};
+use crate::call::record::{Ending, Ledger, Limit, Record};
 use crate::carrier::answer::{self, Reason, Stream, Verb};
 use crate::carrier::webhook::{self as form, VoiceRequest};
 use crate::id::CallId;
@@ -27,46 +30,101 @@ use crate::time::WallClock;
 /// (Twilio, "Connection overrides").
 const RESUME_RETRIES: &str = "#ct=2000&rc=5&rp=ct,5xx&tt=15000";
 
-/// The answer to a call.
-pub(super) fn receive(state: &State, request: &VoiceRequest, now: Instant) -> Result<String, Error> {
+/// The answer to a call, as the document for the carrier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Its beginning is being written to the log.
+    Admitted(String),
+    Refused(Arc<str>),
+}
+
+/// Answers a call.
+pub(super) fn receive(state: &State, request: &VoiceRequest, now: Instant) -> Result<Answer, Error> {
     let url = state.public_url()?;
     let call_sid = request.call_sid.as_deref();
     // Held to the end, so that of two equal requests one is the repetition.
     let mut desk = state.desk();
-    if let Some(document) = call_sid.and_then(|sid| desk.document(sid, now)) {
+    if let Some(answer) = call_sid.and_then(|call_sid| repeated(&desk, call_sid, now)) {
         tracing::debug!("a webhook came again");
-        return Ok(document.to_owned());
+        return Ok(answer);
     }
     let seat = state.seat(request.to.as_deref().unwrap_or_default());
-    let (context, ledger) = open(state, request, seat, now);
-    let (ending, reason, mut ledger) = match seat {
-        _ if !state.bridge.is_accepting() => (Ending::Drained, Reason::Busy, ledger),
-        None => (Ending::AgentUnknown, Reason::Rejected, ledger),
-        Some(seat) => {
-            let admission = Box::new(Admission { context, agent: seat.agent.clone(), ledger });
-            match desk.admit(call_sid, admission, now, |token| connect(url, seat, token)) {
-                Ok(document) => {
-                    state.note_issued();
-                    return Ok(document);
-                }
-                Err(Full(admission)) => (Ending::Overloaded, Reason::Busy, admission.ledger),
-            }
+    match admit(state, &desk, request, seat, now) {
+        Ok((seat, place)) => {
+            let call = open(state, request, seat, now);
+            let admitted = Box::new(Admitted { call, place });
+            let document = desk.admit(call_sid, admitted, now, |token| connect(url, seat, token));
+            state.note_issued();
+            Ok(Answer::Admitted(document))
         }
+        Err(ending) => {
+            let document = refusal(seat, &ending);
+            if let Some(call_sid) = call_sid {
+                desk.refused.remember(call_sid, Arc::clone(&document), now);
+            }
+            drop(desk);
+            refuse(state, request, seat, ending, now);
+            Ok(Answer::Refused(document))
+        }
+    }
+}
+
+/// What this call was answered a moment ago.
+fn repeated(desk: &Desk, call_sid: &str, now: Instant) -> Option<Answer> {
+    let admitted = desk.document(call_sid, now).map(|document| Answer::Admitted(document.to_owned()));
+    admitted.or_else(|| desk.refused.document(call_sid, now).map(Answer::Refused))
+}
+
+/// Who answers the call, and its place among those that run; or how it ends here.
+fn admit<'a>(
+    state: &State,
+    desk: &Desk,
+    request: &VoiceRequest,
+    seat: Option<&'a Seat>,
+    now: Instant,
+) -> Result<(&'a Seat, Place), Ending> {
+    if !state.bridge.is_accepting() {
+        return Err(Ending::Drained);
+    }
+    let seat = seat.ok_or(Ending::AgentUnknown)?;
+    let overloaded = |cause| Ending::Overloaded { cause };
+    desk.check().map_err(|Full| overloaded(Limit::Tokens))?;
+    let parties = Parties { caller: request.caller(), number: request.number() };
+    let place = state.limits.admit(parties, now).map_err(overloaded)?;
+    Ok((seat, place))
+}
+
+/// What the carrier does with a call that ends here.
+fn refusal(seat: Option<&Seat>, ending: &Ending) -> Arc<str> {
+    let reason = match (ending, seat) {
+        (Ending::Overloaded { .. }, Some(seat)) => return Arc::clone(&seat.overflow),
+        (Ending::AgentUnknown, _) => Reason::Rejected,
+        _ => Reason::Busy,
     };
-    state.bridge.record(ledger.entry(Record::Ended(ending), now));
-    let document = answer::document(&[Verb::Reject(reason)]);
-    desk.refuse(call_sid, &document, now);
-    state.note_issued();
-    Ok(document)
+    answer::document(&[Verb::Reject(reason)]).into()
 }
 
 /// Puts the call into the log.
-fn open(state: &State, request: &VoiceRequest, seat: Option<&Seat>, now: Instant) -> (Context, Ledger) {
-    let wall = OffsetDateTime::now_utc();
-    let context = context(request, seat, wall);
-    let mut ledger = Ledger::new(CallId::new(Uuid::now_v7().as_u128()), WallClock::new(now, wall));
+fn open(state: &State, request: &VoiceRequest, seat: &Seat, now: Instant) -> Admission {
+    let (context, mut ledger) = begin(request, Some(seat), now);
     state.bridge.record(ledger.entry(Record::Opened(Box::new(context.clone())), now));
-    (context, ledger)
+    Admission { context, agent: Arc::clone(&seat.agent), ledger }
+}
+
+/// Puts the call into the log with its end, if there are not too many like it.
+fn refuse(state: &State, request: &VoiceRequest, seat: Option<&Seat>, ending: Ending, now: Instant) {
+    let entries = |ending| {
+        let (context, mut ledger) = begin(request, seat, now);
+        [Record::Opened(Box::new(context)), Record::Ended(ending)].map(|record| ledger.entry(record, now))
+    };
+    state.bridge.refuse(&ending, now, || entries(ending.clone()));
+}
+
+/// What is known of the call, and the ledger of its entries.
+fn begin(request: &VoiceRequest, seat: Option<&Seat>, now: Instant) -> (Context, Ledger) {
+    let wall = OffsetDateTime::now_utc();
+    let ledger = Ledger::new(CallId::new(Uuid::now_v7().as_u128()), WallClock::new(now, wall));
+    (context(request, seat, wall), ledger)
 }
 
 fn context(request: &VoiceRequest, seat: Option<&Seat>, wall: OffsetDateTime) -> Context {
@@ -84,7 +142,7 @@ fn context(request: &VoiceRequest, seat: Option<&Seat>, wall: OffsetDateTime) ->
         to: known(&request.to),
         ..Context::unknown(wall)
     };
-    if let Some(Seat { agent, parameters }) = seat {
+    if let Some(Seat { agent, parameters, .. }) = seat {
         context.business_id.clone_from(&agent.business_id);
         context.agent.clone_from(&agent.name);
         context.model.clone_from(&agent.model);
@@ -112,31 +170,37 @@ fn connect(url: &PublicUrl, seat: &Seat, token: Token) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
+    use rstest::rstest;
     use tokio::sync::mpsc::Receiver;
 
-    use super::super::{Config, tokens};
+    use super::super::{Config, limits, tokens};
     use super::*;
     use crate::bridge::{Bridge, Offer};
     use crate::call::agent::Agent;
     use crate::call::record::Entry;
+    use crate::carrier::Overflow;
     use crate::net::dial;
     use crate::provider::gemini::{self, Dialer};
     use crate::secret::Secret;
     use crate::store::{Handle, Line};
 
     fn state() -> (Arc<State>, Receiver<Line>) {
-        state_of(Agent::default())
+        state_of(Agent::default(), limits::Config::NONE)
     }
 
-    fn state_of(agent: Agent) -> (Arc<State>, Receiver<Line>) {
+    fn state_of(agent: Agent, limits: limits::Config) -> (Arc<State>, Receiver<Line>) {
         let (store, log) = Handle::pair(32_768);
         let config = Config { public_url: Some("https://voice.example.com".to_owned()), ..Config::default() };
         let agents = vec![Arc::new(agent)];
         let bridge = Arc::new(Bridge::new(store, Offer::live(dialer())));
-        (Arc::new(State::new(&config, vec![Secret::new("12345")], agents, bridge).unwrap()), log)
+        let state = State::new(&config, vec![Secret::new("12345")], agents, bridge).unwrap();
+        (Arc::new(state.limited(&limits)), log)
+    }
+
+    fn limited_to(max_calls: u32) -> limits::Config {
+        limits::Config { max_calls: Some(max_calls), ..limits::Config::NONE }
     }
 
     fn dialer() -> Dialer {
@@ -200,41 +264,124 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calls_that_are_refused_neither_delay_the_others_nor_fill_the_desk_for_ever() {
-        let (state, mut log) = state_of(Agent { number: Some("+1".to_owned()), ..Agent::default() });
+    async fn a_flood_of_refused_calls_takes_nothing_from_those_that_are_admitted() {
+        let number = || Some("+1".to_owned());
+        let (state, mut log) = state_of(Agent { number: number(), ..Agent::default() }, limits::Config::NONE);
         let sweeper = tokio::spawn(Arc::clone(&state).sweep());
         let now = || tokio::time::Instant::now().into_std();
-        let known = |call_sid| VoiceRequest { to: Some("+1".to_owned()), ..request(call_sid) };
-        for number in 1..10_000 {
-            receive(&state, &request(&format!("CA{number}")), now()).unwrap();
+        for number in 0..20_000 {
+            let answer = receive(&state, &request(&format!("CA{number}")), now()).unwrap();
+            assert!(matches!(answer, Answer::Refused(document) if document.contains("rejected")));
         }
-        pass(Duration::from_secs(1)).await;
-        receive(&state, &known("CA"), now()).unwrap();
-        assert_eq!(endings(&mut log), vec![Ending::AgentUnknown; 9_999]);
+        let known = VoiceRequest { to: number(), ..request("CA") };
+        assert!(matches!(receive(&state, &known, now()).unwrap(), Answer::Admitted(_)));
+        assert_eq!(endings(&mut log), vec![Ending::AgentUnknown; 500], "some are in the log");
         pass(tokens::LIFE + Duration::from_millis(2)).await;
         assert_eq!(endings(&mut log), [Ending::StreamNeverCame]);
-        assert!(receive(&state, &known("CB"), now()).unwrap().contains("busy"));
-        pass(tokens::LIFE + Duration::from_millis(2)).await;
-        assert!(receive(&state, &known("CC"), now()).unwrap().contains("<Connect>"));
         sweeper.abort();
     }
 
     #[tokio::test]
-    async fn a_call_too_many_is_recorded_and_refused() {
-        let (state, mut log) = state();
+    async fn refused_calls_leave_half_of_the_logs_queue_to_the_others() {
+        let (store, mut log) = Handle::pair(8);
+        let bridge = Arc::new(Bridge::new(store, Offer::live(dialer())));
+        let config = Config { public_url: Some("https://voice.example.com".to_owned()), ..Config::default() };
+        let state = State::new(&config, vec![Secret::new("12345")], vec![Arc::new(Agent::default())], bridge);
+        let state = state.unwrap().limited(&limited_to(4));
+        for number in 0..100 {
+            receive(&state, &request(&format!("CA{number}")), Instant::now()).unwrap();
+        }
+        let records: Vec<_> = std::iter::from_fn(|| entry(&mut log)).map(|entry| entry.record).collect();
+        assert_eq!(records.len(), 4, "the calls that were admitted");
+        assert!(records.iter().all(|record| matches!(record, Record::Opened(_))));
+    }
+
+    #[rstest]
+    #[case::busy(None, "<Reject reason=\"busy\"/>")]
+    #[case::overflow(Some("All lines are busy."), "<Say>All lines are busy.</Say><Hangup/>")]
+    #[tokio::test]
+    async fn a_call_too_many_is_recorded_and_refused(#[case] say: Option<&str>, #[case] verbs: &str) {
+        let overflow = |say: &str| Overflow { say: Some(say.to_owned()), ..Overflow::default() };
+        let mut agent = Agent::default();
+        agent.otherwise.overflow = say.map(overflow);
+        let (state, mut log) = state_of(agent, limited_to(3));
         let now = Instant::now();
-        for number in 0..10_000 {
-            receive(&state, &request(&format!("CA{number}")), now).unwrap();
+        for number in 0..3 {
+            assert!(matches!(
+                receive(&state, &request(&format!("CA{number}")), now),
+                Ok(Answer::Admitted(_))
+            ));
         }
         while entry(&mut log).is_some() {}
-        let document = receive(&state, &request("CA"), now).unwrap();
-        assert!(document.contains("<Reject reason=\"busy\"/>"), "{document}");
+        let answer = receive(&state, &request("CA"), now).unwrap();
+        let Answer::Refused(document) = &answer else { panic!("{answer:?}") };
+        assert!(document.contains(&format!("<Response>{verbs}</Response>")), "{document}");
         let (opened, ended) = (entry(&mut log).unwrap(), entry(&mut log).unwrap());
         assert!(
             matches!(opened.record, Record::Opened(context) if context.call_sid == "CA" && context.agent == "default")
         );
         assert_eq!((ended.call, ended.sequence), (opened.call, 1));
-        assert_eq!(ended.record, Record::Ended(Ending::Overloaded));
+        assert_eq!(ended.record, Record::Ended(Ending::Overloaded { cause: Limit::MaxCalls }));
+        assert_eq!(receive(&state, &request("CA"), now).unwrap(), answer, "it came again");
+        assert_eq!(entry(&mut log), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_waits_for_its_stream_has_a_place_until_it_can_no_longer_come() {
+        let (state, _log) = state_of(Agent::default(), limited_to(1));
+        let sweeper = tokio::spawn(Arc::clone(&state).sweep());
+        let now = || tokio::time::Instant::now().into_std();
+        let is_admitted =
+            |call_sid| matches!(receive(&state, &request(call_sid), now()), Ok(Answer::Admitted(_)));
+        assert!(is_admitted("CA1") && is_admitted("CA1"), "a repetition takes no second place");
+        assert!(!is_admitted("CA2"));
+        pass(tokens::LIFE + Duration::from_millis(2)).await;
+        assert!(is_admitted("CA2") && !is_admitted("CA3"));
+        sweeper.abort();
+    }
+
+    #[rstest]
+    #[case::of_a_caller("+14155550123", None, Limit::CallerRate)]
+    #[case::of_a_number("anonymous", None, Limit::NumberRate)]
+    #[case::of_a_number_spelled("+266696687", Some(form::Direction::Inbound), Limit::NumberRate)]
+    #[tokio::test]
+    async fn calls_that_come_too_often_are_refused(
+        #[case] from: &str,
+        #[case] direction: Option<form::Direction>,
+        #[case] cause: Limit,
+    ) {
+        let limits = limits::Config {
+            calls_per_minute_per_caller: 2,
+            calls_per_minute_per_number: 3,
+            ..limits::Config::NONE
+        };
+        let (state, mut log) = state_of(Agent::default(), limits);
+        let now = Instant::now();
+        for number in 0..4 {
+            let (from, to) = (Some(from.to_owned()), Some("+13125550142".to_owned()));
+            let request = VoiceRequest { from, to, direction, ..request(&format!("CA{number}")) };
+            receive(&state, &request, now).unwrap();
+        }
+        let refused = endings(&mut log);
+        assert_eq!(refused.first(), Some(&Ending::Overloaded { cause }));
+        assert_eq!(refused.len(), if cause == Limit::CallerRate { 2 } else { 1 });
+    }
+
+    #[tokio::test]
+    async fn calls_of_our_own_have_no_rate() {
+        let limits = limits::Config {
+            calls_per_minute_per_caller: 1,
+            calls_per_minute_per_number: 1,
+            ..limits::Config::NONE
+        };
+        let (state, mut log) = state_of(Agent::default(), limits);
+        for number in 0..5 {
+            let (from, to) = (Some("+13125550142".to_owned()), Some("+14155550123".to_owned()));
+            let direction = Some(form::Direction::Outbound);
+            let request = VoiceRequest { from, to, direction, ..request(&format!("CA{number}")) };
+            receive(&state, &request, Instant::now()).unwrap();
+        }
+        assert_eq!(endings(&mut log), []);
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::error::Error;
+use super::limits::{self, Limits};
 use super::public_url::{InvalidPublicUrl, PublicUrl};
 use super::tokens::Desk;
 use super::{Api, Config};
@@ -13,7 +14,7 @@ use crate::bridge::Bridge;
 use crate::call::Admission;
 use crate::call::agent::Agent;
 use crate::call::record::{Ending, Record};
-use crate::carrier::answer::{Parameter, ParameterTooLong};
+use crate::carrier::answer::{self, Parameter, ParameterTooLong, Reason, Verb};
 use crate::carrier::signature::{self, Content};
 use crate::secret::Secret;
 
@@ -28,6 +29,7 @@ pub struct State {
     api: Option<Api>,
     /// Requests of any other account are refused; `None`: any account that has the token.
     account_sid: Option<String>,
+    pub(super) limits: Limits,
     desk: Mutex<Desk>,
     /// The desk has something new to watch.
     issued: Notify,
@@ -38,6 +40,8 @@ pub struct State {
 pub(super) struct Seat {
     pub(super) agent: Arc<Agent>,
     pub(super) parameters: Vec<Parameter>,
+    /// The answer to its calls for which there is no room.
+    pub(super) overflow: Arc<str>,
 }
 
 /// The configuration cannot be served.
@@ -76,9 +80,16 @@ impl State {
             auth_tokens,
             api: None,
             account_sid: None,
+            limits: Limits::new(&limits::Config::NONE),
             desk: Mutex::default(),
             issued: Notify::new(),
         })
+    }
+
+    /// Lets in so many calls, and so often; without this there is no limit.
+    #[must_use]
+    pub fn limited(self, limits: &limits::Config) -> Self {
+        Self { limits: Limits::new(limits), ..self }
     }
 
     /// Answers the calls of this account alone.
@@ -185,6 +196,10 @@ impl Seat {
             parameter("business_id", &agent.business_id)?,
             parameter("attempt", "1")?,
         ];
-        Ok(Self { agent, parameters })
+        let overflow = match &agent.otherwise.overflow {
+            Some(overflow) => answer::document(&overflow.verbs()),
+            None => answer::document(&[Verb::Reject(Reason::Busy)]),
+        };
+        Ok(Self { agent, parameters, overflow: overflow.into() })
     }
 }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::limits::Place;
+use super::refused::Refused;
 use crate::call::Admission;
 
 /// From the webhook's answer to the stream: the carrier opens it at once, within its 15 s for a handshake.
@@ -50,17 +52,24 @@ impl fmt::Debug for Token {
     }
 }
 
+/// A call that may have a stream, and its place until that has ended.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) call: Admission,
+    pub(super) place: Place,
+}
+
 /// Why a token opens no stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum Invalid {
     Unknown,
     /// Used or expired.
     Spent,
 }
 
-/// There are [`CAPACITY`] tokens: the admission comes back.
-#[derive(Debug)]
-pub(super) struct Full(pub(super) Box<Admission>);
+/// There are [`CAPACITY`] tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
 
 /// All tokens. Both queues are in order of issue, which is the order of expiry.
 #[derive(Debug, Default)]
@@ -71,6 +80,8 @@ pub(super) struct Desk {
     waiting: VecDeque<Token>,
     /// All tokens.
     known: VecDeque<Token>,
+    /// Calls that have none.
+    pub(super) refused: Refused,
 }
 
 #[derive(Debug)]
@@ -81,7 +92,7 @@ struct Slot {
     /// What the webhook was answered: the answer to its repetition.
     document: String,
     /// The call, until its stream comes or can no longer come.
-    admission: Option<Box<Admission>>,
+    admitted: Option<Box<Admitted>>,
 }
 
 impl Desk {
@@ -91,17 +102,19 @@ impl Desk {
         (now < slot.issued + LIFE).then_some(slot.document.as_str())
     }
 
-    /// Issues the token of an admitted call; `document` makes the answer of it.
+    /// Whether there is a token for one more call.
+    pub(super) fn check(&self) -> Result<(), Full> {
+        if self.slots.len() < CAPACITY { Ok(()) } else { Err(Full) }
+    }
+
+    /// Issues the token of an admitted call; `document` makes the answer of it. Ask [`Desk::check`] before.
     pub(super) fn admit(
         &mut self,
         call_sid: Option<&str>,
-        admission: Box<Admission>,
+        admitted: Box<Admitted>,
         now: Instant,
         document: impl FnOnce(Token) -> String,
-    ) -> Result<String, Full> {
-        if self.slots.len() >= CAPACITY {
-            return Err(Full(admission));
-        }
+    ) -> String {
         let token = Token::random();
         let document = document(token);
         self.waiting.push_back(token);
@@ -111,43 +124,29 @@ impl Desk {
                 issued: now,
                 call_sid: call_sid.map(str::to_owned),
                 document: document.clone(),
-                admission: Some(admission),
+                admitted: Some(admitted),
             },
         );
-        Ok(document)
-    }
-
-    /// Remembers the answer of a call that was not admitted, if there is room and a way to recognise it.
-    pub(super) fn refuse(&mut self, call_sid: Option<&str>, document: &str, now: Instant) {
-        if call_sid.is_some() && self.slots.len() < CAPACITY {
-            let slot = Slot {
-                issued: now,
-                call_sid: call_sid.map(str::to_owned),
-                document: document.to_owned(),
-                admission: None,
-            };
-            // A token that nobody is told.
-            self.insert(Token::random(), slot);
-        }
+        document
     }
 
     /// The call of an unused token, once.
-    pub(super) fn take(&mut self, token: Token, now: Instant) -> Result<Box<Admission>, Refused> {
-        let slot = self.slots.get_mut(&token).ok_or(Refused::Unknown)?;
+    pub(super) fn take(&mut self, token: Token, now: Instant) -> Result<Box<Admitted>, Invalid> {
+        let slot = self.slots.get_mut(&token).ok_or(Invalid::Unknown)?;
         if now >= slot.issued + LIFE {
-            return Err(Refused::Spent);
+            return Err(Invalid::Spent);
         }
-        slot.admission.take().ok_or(Refused::Spent)
+        slot.admitted.take().ok_or(Invalid::Spent)
     }
 
-    /// The calls whose streams can no longer come.
+    /// The calls whose streams can no longer come. Their places are free.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Admission> {
         let mut expired = Vec::new();
         while let Some(slot) = self.waiting.front().and_then(|token| self.slots.get_mut(token)) {
             if now < slot.issued + LIFE {
                 break;
             }
-            expired.extend(slot.admission.take().map(|admission| *admission));
+            expired.extend(slot.admitted.take().map(|admitted| admitted.call));
             self.waiting.pop_front();
         }
         self.forget(now);
@@ -165,8 +164,8 @@ impl Desk {
         std::mem::take(self)
             .slots
             .into_values()
-            .filter_map(|slot| slot.admission)
-            .map(|admission| *admission)
+            .filter_map(|slot| slot.admitted)
+            .map(|admitted| admitted.call)
             .collect()
     }
 
@@ -207,17 +206,18 @@ mod tests {
     use crate::id::CallId;
     use crate::time::WallClock;
 
-    fn admission(id: u128, now: Instant) -> Box<Admission> {
+    fn admitted(id: u128, now: Instant) -> Box<Admitted> {
         let wall = OffsetDateTime::UNIX_EPOCH;
-        Box::new(Admission {
+        let call = Admission {
             context: Context::unknown(wall),
             agent: Arc::new(Agent::default()),
             ledger: Ledger::new(CallId::new(id), WallClock::new(now, wall)),
-        })
+        };
+        Box::new(Admitted { call, place: Place::default() })
     }
 
     fn issue(desk: &mut Desk, sid: &str, id: u128, now: Instant) -> Token {
-        let document = desk.admit(Some(sid), admission(id, now), now, Token::text).unwrap();
+        let document = desk.admit(Some(sid), admitted(id, now), now, Token::text);
         Token::parse(&document).unwrap()
     }
 
@@ -229,17 +229,17 @@ mod tests {
     fn a_token_is_good_once() {
         let (mut desk, now) = (Desk::default(), Instant::now());
         let token = issue(&mut desk, "CA1", 1, now);
-        assert_eq!(desk.take(token, now).unwrap().ledger.call(), CallId::new(1));
-        assert_eq!(desk.take(token, now).err(), Some(Refused::Spent));
-        assert_eq!(desk.take(Token(7), now).err(), Some(Refused::Unknown));
+        assert_eq!(desk.take(token, now).unwrap().call.ledger.call(), CallId::new(1));
+        assert_eq!(desk.take(token, now).err(), Some(Invalid::Spent));
+        assert_eq!(desk.take(Token(7), now).err(), Some(Invalid::Unknown));
     }
 
     #[rstest]
     #[case::just_alive(29_999, None)]
-    #[case::just_expired(30_000, Some(Refused::Spent))]
-    #[case::long_expired(59_999, Some(Refused::Spent))]
-    #[case::forgotten(60_000, Some(Refused::Unknown))]
-    fn a_token_lives_30_seconds(#[case] after_ms: u64, #[case] refused: Option<Refused>) {
+    #[case::just_expired(30_000, Some(Invalid::Spent))]
+    #[case::long_expired(59_999, Some(Invalid::Spent))]
+    #[case::forgotten(60_000, Some(Invalid::Unknown))]
+    fn a_token_lives_30_seconds(#[case] after_ms: u64, #[case] refused: Option<Invalid>) {
         let (mut desk, now) = (Desk::default(), Instant::now());
         let token = issue(&mut desk, "CA1", 1, now);
         let later = now + Duration::from_millis(after_ms);
@@ -252,7 +252,7 @@ mod tests {
     fn an_expired_token_is_refused_before_it_is_swept() {
         let (mut desk, now) = (Desk::default(), Instant::now());
         let token = issue(&mut desk, "CA1", 1, now);
-        assert_eq!(desk.take(token, now + LIFE).err(), Some(Refused::Spent));
+        assert_eq!(desk.take(token, now + LIFE).err(), Some(Invalid::Spent));
         assert_eq!(ids(&desk.expire(now + LIFE)), [1]);
         assert!(desk.expire(now + LIFE).is_empty(), "a call ends once");
     }
@@ -307,13 +307,24 @@ mod tests {
     fn the_number_of_tokens_is_bounded() {
         let (mut desk, now) = (Desk::default(), Instant::now());
         for id in 0..CAPACITY {
+            assert_eq!(desk.check(), Ok(()));
             issue(&mut desk, &format!("CA{id}"), id as u128, now);
         }
-        let Full(returned) = desk.admit(Some("CA"), admission(99_999, now), now, Token::text).unwrap_err();
-        assert_eq!(returned.ledger.call(), CallId::new(99_999));
-        desk.refuse(Some("CA"), "busy", now);
-        assert_eq!(desk.document("CA", now), None);
-        assert_eq!(desk.close().len(), CAPACITY);
+        assert_eq!(desk.check(), Err(Full));
+        desk.expire(now + LIFE);
+        assert_eq!(desk.check(), Err(Full), "they are told from unknown ones for a while");
+        desk.expire(now + MEMORY);
+        assert_eq!(desk.check(), Ok(()));
+    }
+
+    #[test]
+    fn the_end_ends_all_that_wait() {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        issue(&mut desk, "CA1", 1, now);
+        let token = issue(&mut desk, "CA2", 2, now);
+        desk.take(token, now).unwrap();
+        assert_eq!(ids(&desk.close()), [1]);
+        assert!(desk.close().is_empty());
     }
 
     #[rstest]

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::State;
 use super::error::Error;
-use super::reception;
+use super::reception::{self, Answer};
 use super::state::Signed;
 use crate::call::context::UNKNOWN;
 use crate::call::record::Annotation;
@@ -34,10 +34,14 @@ pub(super) async fn voice(
     extract::State(state): extract::State<Arc<State>>,
     Form(pairs): Form,
 ) -> Result<impl IntoResponse, Error> {
-    let document = reception::receive(&state, &VoiceRequest::new(&pairs), Instant::now().into_std())?;
-    // A call that the carrier was told to connect is in the log, whatever becomes of this process.
-    state.bridge.settled().await;
-    Ok(xml(document))
+    match reception::receive(&state, &VoiceRequest::new(&pairs), Instant::now().into_std())? {
+        Answer::Admitted(document) => {
+            // A call that the carrier was told to connect is in the log, whatever becomes of this process.
+            state.bridge.settled().await;
+            Ok(xml(document))
+        }
+        Answer::Refused(document) => Ok(xml(document.to_string())),
+    }
 }
 
 /// The stream of a call ended, with the call still up: the agent is done with it, or could not go on.

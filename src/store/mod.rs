@@ -44,6 +44,11 @@ use self::tally::Tally;
 use self::writer::{Destination, Shared, Writer};
 use crate::call::record::{Annotation, Entry, Record};
 
+/// A record as the journal keeps it: the JSON of its row.
+pub fn encode(entry: &Entry) -> serde_json::Result<String> {
+    serde_json::to_string(&rows::Row::of_entry(entry)?)
+}
+
 /// `[store]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -331,6 +336,12 @@ impl Handle {
     /// Whether the disk has room for the log of more calls.
     pub fn has_room(&self) -> bool {
         self.space.as_ref().is_none_or(|space| !space.is_short())
+    }
+
+    /// Whether the queue is less than half full. What can be done without is not appended to one that is fuller, so
+    /// that it takes no room from what cannot.
+    pub fn has_slack(&self) -> bool {
+        self.lines.capacity() * 2 > self.lines.max_capacity()
     }
 
     /// Waits until everything that was appended before is on the disk or lost, `deadline` at most. For those who

@@ -8,10 +8,11 @@ use rstest::rstest;
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::query::stats::Scope;
 use super::query::{CallDetail, CallRow, Filter, Page, Query};
 use super::*;
 use crate::call::context::{Context, Direction};
-use crate::call::record::{AudioTotals, Cause, Ending, Event, Ledger, Record, Turn};
+use crate::call::record::{AudioTotals, Cause, Ending, Event, Ledger, Limit, Record, Turn};
 use crate::carrier::FollowUp;
 use crate::dialogue::Speaker;
 use crate::id::{CallId, LinkId};
@@ -472,4 +473,24 @@ async fn a_log_of_a_newer_program_is_left_alone() {
     .unwrap();
     let result = Store::open(&scene.path()).await;
     assert!(matches!(result, Err(Error::Newer { version: 9999, .. })), "{result:?}");
+}
+
+#[rstest]
+#[case(Limit::MaxCalls, "limits.max_calls")]
+#[case(Limit::CallerRate, "limits.caller_rate")]
+#[case(Limit::NumberRate, "limits.number_rate")]
+#[case(Limit::Lag, "limits.lag")]
+#[case(Limit::Tokens, "limits.tokens")]
+#[tokio::test]
+async fn a_call_that_was_not_admitted_has_its_limit_as_cause(#[case] limit: Limit, #[case] cause: &str) {
+    let scene = Scene::new();
+    let mut ledger = scene.ledger(1);
+    let ended = Record::Ended(Ending::Overloaded { cause: limit });
+    let entries = [opened(), ended].map(|record| scene.entry(&mut ledger, 0, record));
+    scene.round_trip(&entries).await;
+    let query = Query::open(&scene.path()).await.unwrap();
+    let failures = query.stats(&Scope::default()).await.unwrap().failures;
+    assert_eq!(failures.len(), 1);
+    assert_eq!((failures[0].ending.as_str(), failures[0].cause.as_deref()), ("overloaded", Some(cause)));
+    query.close().await;
 }

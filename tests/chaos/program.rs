@@ -52,6 +52,7 @@ impl Program {
         let config = format!(
             "[server]\nlisten = '127.0.0.1:{port}'\npublic_url = 'http://127.0.0.1:{port}'\n\
              [store]\npath = '{}'\nfree_bytes_min = 0\n\
+             [limits]\nlag_max_ms = 0\n\
              [live]\nendpoint = '{live_endpoint}'\n\
              [[agents]]\nname = 'chaos'\ngreeting = ''\n",
             program.display()

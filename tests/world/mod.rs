@@ -16,7 +16,7 @@ use patchcord::provider::gemini::{Config as LiveConfig, Dialer};
 use patchcord::provider::http::{self, Transport};
 use patchcord::provider::{self, Providers};
 use patchcord::secret::Secret;
-use patchcord::server::{self, State};
+use patchcord::server::{self, State, limits};
 use patchcord::sim::carrier::{self, Fixture, Report};
 use patchcord::sim::gemini::{self, Behaviour, Scenario, SetupReply};
 use patchcord::sim::providers::{self, Pace, Rule, Script};
@@ -52,12 +52,20 @@ impl Front {
     }
 
     pub(crate) async fn serve(agent: Agent, bridge: Bridge) -> Self {
+        Self::serve_limited(agent, bridge, None).await
+    }
+
+    pub(crate) async fn serve_limited(agent: Agent, bridge: Bridge, limits: Option<&limits::Config>) -> Self {
         let bridge = Arc::new(bridge);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let config = server::Config { public_url: Some(url.clone()), ..server::Config::default() };
         let tokens = vec![Secret::new(AUTH_TOKEN)];
         let state = State::new(&config, tokens, vec![Arc::new(agent)], Arc::clone(&bridge)).unwrap();
+        let state = match limits {
+            Some(limits) => state.limited(limits),
+            None => state,
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server::serve(listener, Arc::new(state), async {
             let _ = stopped.await;

@@ -1,6 +1,6 @@
 //! Streaming sample-rate conversion between the line and the model.
 //!
-//! Between the rates of a call by the filters of [`fir`], in less than half the time and half the delay of the FFT.
+//! Between the rates of a call by the filters of `fir`, in less than half the time and half the delay of the FFT.
 //! Other rates are those of fallback services and files: rubato's FFT resampler with 5 ms blocks and a Hann window,
 //! 2.5 ms late. Both suppress images and aliases by more than 60 dB. (Squared windows run into denormals, the
 //! polynomial modes of rubato do not filter at all, and its default block is four times as late.)

@@ -1,3 +1,5 @@
+//! The same tables for both kinds of resampler: what comes out, when, and how clean.
+
 use rstest::rstest;
 
 use super::*;
@@ -139,7 +141,7 @@ fn loud_input_saturates_and_does_not_wrap(
     #[case] rates: Rates,
     #[case] half_wave: usize,
 ) {
-    let square = |n: usize| if n / half_wave % 2 == 0 { i16::MAX } else { i16::MIN };
+    let square = |n: usize| if (n / half_wave).is_multiple_of(2) { i16::MAX } else { i16::MIN };
     let out = convert(make, rates, &(0..24000).map(square).collect::<Vec<_>>(), 480);
     assert!(out.contains(&i16::MAX) && out.contains(&i16::MIN));
     let is_wrapped = |pair: &[i16]| pair[0] == i16::MAX && pair[1] == i16::MIN;

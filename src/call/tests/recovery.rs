@@ -302,7 +302,8 @@ fn garbage_is_borne_up_to_a_point() {
 
 #[test]
 fn without_a_fallback_the_caller_hears_an_apology_and_is_handed_on() {
-    let agent = Agent { greeting: Greeting::None, last_resort: FollowUp::Voicemail, ..Agent::default() };
+    let mut agent = Agent { greeting: Greeting::None, ..Agent::default() };
+    agent.otherwise.last_resort = FollowUp::Voicemail;
     let mut world = World::with(agent, services(1, false));
     world.start_stream(start());
     world.refuse(401);

@@ -338,6 +338,15 @@ fn the_buffers_do_not_grow_from_one_media_frame_to_the_next() {
     assert_eq!((codec.bytes.capacity(), codec.samples.capacity()), capacities);
 }
 
+#[rstest]
+#[case(1)]
+#[case(160)]
+fn a_media_frame_is_allocated_once(#[case] len: usize) {
+    let mut out = String::new();
+    started().encode(&Command::Media(Frame::new(Rate::LINE, &vec![1234; len])), &mut out);
+    assert_eq!(out.capacity(), MEDIA_ENVELOPE + SID.len() + 2 + len.div_ceil(3) * 4);
+}
+
 const FRAMES: [&str; 6] = [
     "connected.json",
     "start-connect.json",

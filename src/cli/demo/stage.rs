@@ -97,6 +97,8 @@ impl Stage {
     pub(super) async fn build(store: store::Handle, cast: Cast) -> anyhow::Result<Self> {
         let mut config = Config { agents: vec![cast.agent], fallback: cast.fallback, ..Config::default() };
         config.secrets.providers = cast.keys;
+        // A machine that is late is measured, not spared.
+        config.limits.lag_max_ms = 0;
         if let Some(folder) = cast.captures {
             config.captures.folder = folder;
         }

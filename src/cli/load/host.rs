@@ -185,6 +185,7 @@ fn configuration(address: SocketAddr, about: &About, folder: &Path) -> String {
     let folder = folder.display();
     format!(
         "[server]\nlisten = '{address}'\npublic_url = 'http://{address}'\n\
+         [limits]\nmax_calls = 100000\ncalls_per_minute_per_caller = 0\nlag_max_ms = 0\n\
          [store]\npath = '{folder}/patchcord.db'\n\
          [live]\nendpoint = '{endpoint}'\nca_file = '{folder}/ca.pem'\n\
          [[agents]]\nname = 'load'\n\

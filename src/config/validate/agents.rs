@@ -3,8 +3,10 @@
 use std::ops::RangeInclusive;
 
 use super::Report;
+use super::origin::Origin;
 use crate::call::agent::Agent;
-use crate::carrier::FollowUp;
+use crate::carrier::{FollowUp, Overflow, Then};
+use crate::config::Config;
 use crate::config::text::nearest;
 use crate::live::Vad;
 
@@ -53,6 +55,9 @@ const TEMPERATURE: RangeInclusive<f32> = 0.0..=2.0;
 const PREFIX_PADDING_MS: RangeInclusive<u32> = 0..=2_000;
 const SILENCE_DURATION_MS: RangeInclusive<u32> = 100..=10_000;
 
+/// How a number is written.
+const E164: &str = "write it in E.164: +, country code, number, without spaces, like \"+14155550123\"";
+
 /// A day is the least that can be told; a century is for ever.
 const RETENTION_DAYS: RangeInclusive<u32> = 1..=36_500;
 
@@ -64,7 +69,7 @@ pub(super) fn check(agents: &[Agent], report: &mut Report) {
         model(agent, &mut entry);
         speech(agent, &mut entry);
         vad(&agent.vad, &mut entry);
-        last_resort(&agent.last_resort, &mut entry);
+        last_resort(&agent.otherwise.last_resort, &mut entry);
         recording(agent, &mut entry);
     }
 }
@@ -99,8 +104,7 @@ fn identity(agent: &Agent, others: &[Agent], entry: &mut Entry<'_>) {
 
 fn number(agent: &Agent, others: &[Agent], entry: &mut Entry<'_>) {
     if agent.number.as_ref().is_some_and(|number| !is_e164(number)) {
-        let remedy = "write it in E.164: +, country code, number, without spaces, like \"+14155550123\"";
-        return entry.error("number", "is not an E.164 number", remedy);
+        return entry.error("number", "is not an E.164 number", E164);
     }
     let Some(other) = others.iter().position(|other| other.number == agent.number) else {
         return;
@@ -182,10 +186,57 @@ fn vad(vad: &Vad, entry: &mut Entry<'_>) {
 fn last_resort(last_resort: &FollowUp, entry: &mut Entry<'_>) {
     match last_resort {
         FollowUp::Transfer { to } if !is_e164(to) => {
-            let remedy = "write it in E.164: +, country code, number, without spaces, like \"+14155550123\"";
-            entry.error("last_resort.to", "is not an E.164 number", remedy);
+            entry.error("last_resort.to", "is not an E.164 number", E164);
         }
         FollowUp::Transfer { .. } | FollowUp::HangUp | FollowUp::Voicemail => {}
+    }
+}
+
+/// What callers get for whom there is no room.
+pub(super) fn check_overflow(config: &Config, report: &mut Report) {
+    for (index, agent) in config.agents.iter().enumerate() {
+        let Some(overflow) = &agent.otherwise.overflow else { continue };
+        let mut entry = Entry { index, report };
+        match &overflow.say {
+            Some(text) => said(text, &mut entry),
+            None if overflow.then == Then::HangUp => {
+                let remedy = "write what is said, or delete the table for a busy tone";
+                entry.error("overflow", "answers the call, says nothing and hangs up", remedy);
+            }
+            None => {}
+        }
+        if overflow.language.as_ref().is_some_and(|language| !is_language_tag(language)) {
+            let remedy = "write a tag like \"en-US\" or \"de-DE\", or delete the key for English";
+            entry.error("overflow.language", "is not a BCP-47 language tag", remedy);
+        }
+        match &overflow.then {
+            Then::Transfer { to } if !is_e164(to) => {
+                entry.error("overflow.then.to", "is not an E.164 number", E164);
+            }
+            Then::Redirect { url } => redirect(url, config.server.public_url.as_deref(), &mut entry),
+            Then::HangUp | Then::Transfer { .. } | Then::Voicemail => {}
+        }
+    }
+}
+
+fn said(text: &str, entry: &mut Entry<'_>) {
+    if text.trim().is_empty() {
+        entry.error("overflow.say", "is empty", "write what is said, or delete the key");
+    } else if text.chars().count() > Overflow::SAY_CHARACTERS_MAX {
+        let message = format!("is longer than {} characters", Overflow::SAY_CHARACTERS_MAX);
+        entry.error("overflow.say", message, "write less: nobody listens that long");
+    }
+}
+
+fn redirect(url: &str, public_url: Option<&str>, entry: &mut Entry<'_>) {
+    if let Err(fault) = Origin::of(url, "https", "http") {
+        let remedy =
+            "write the URL of a webhook that answers calls, like \"https://b.example.com/twilio/voice\"";
+        entry.error("overflow.then.url", fault.to_string(), remedy);
+    } else if public_url.is_some_and(|own| url.strip_prefix(own).is_some_and(|rest| rest.starts_with('/'))) {
+        let message = "is this server, which is full: it sends the call to itself again";
+        let key = format!("agents[{}].overflow.then.url", entry.index);
+        entry.report.warning(key, message, "write the URL of another server");
     }
 }
 

@@ -43,6 +43,13 @@ impl<'a> Origin<'a> {
         Ok(origin)
     }
 
+    /// The origin of a URL that may go on behind it.
+    pub(super) fn of(url: &'a str, secure: &'static str, plain: &'static str) -> Result<Self, Fault> {
+        let begin = url.find("://").map_or(0, |scheme| scheme + 3);
+        let end = url[begin..].find(['/', '?', '#']).map_or(url.len(), |path| begin + path);
+        Self::parse(&url[..end], secure, plain)
+    }
+
     pub(super) fn is_loopback(&self) -> bool {
         let address = self.host.trim_start_matches('[').trim_end_matches(']');
         self.host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -112,5 +119,16 @@ mod tests {
     #[case("https://voice.example.com:99999", Err(Fault::Port))]
     fn an_origin_is_scheme_and_host_alone(#[case] url: &str, #[case] result: Result<(), Fault>) {
         assert_eq!(Origin::parse(url, "https", "http").map(|_| ()), result);
+    }
+
+    #[rstest]
+    #[case("https://b.example.com/twilio/voice?from=a#ct=2000", Ok("b.example.com"))]
+    #[case("https://b.example.com", Ok("b.example.com"))]
+    #[case("http://127.0.0.1:1/a", Ok("127.0.0.1"))]
+    #[case("http://b.example.com/a", Err(Fault::Plain { plain: "http" }))]
+    #[case("/twilio/voice", Err(Fault::Scheme { secure: "https" }))]
+    #[case("https:///voice", Err(Fault::Host))]
+    fn a_url_has_an_origin(#[case] url: &str, #[case] host: Result<&str, Fault>) {
+        assert_eq!(Origin::of(url, "https", "http").map(|origin| origin.host), host);
     }
 }

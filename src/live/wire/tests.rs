@@ -29,6 +29,10 @@ fn events(message: &str) -> Vec<String> {
 #[case(r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"AAABAAIA"}}]}}}"#,
     &["Audio([0, 1, 2])"])]
 #[case(r#"{"serverContent":{"modelTurn":{"parts":[{"text":"**Planning**","thought":true}]}}}"#, &[])]
+#[case(r#"{"serverContent":{"modelTurn":{"parts":[]}}}"#, &[])]
+#[case(r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"AQA="}},{"text":"a"},{"inlineData":{"mimeType":"audio/pcm","data":"AgA="}}]}}}"#,
+    &["Audio([1])", "Audio([2])"])]
+#[case(r#"{"serverContent":{"modelTurn":{"parts":{}}}}"#, &["Malformed(Json)"])]
 #[case(r#"{"serverContent":{"generationComplete":true}}"#, &["GenerationComplete"])]
 #[case(r#"{"serverContent":{"interrupted":true}}"#, &["Interrupted"])]
 #[case(r#"{"serverContent":{"interrupted":true,"turnComplete":true,"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"AAA="}}]}}}"#,
@@ -80,6 +84,16 @@ fn a_sample_split_between_messages_is_put_together() {
         });
     }
     assert_eq!(samples, [1, 2, 3, 4]);
+}
+
+#[rstest]
+#[case(Rate::MODEL_IN, 1)]
+#[case(Rate::MODEL_IN, 320)]
+#[case(Rate(192_000), Frame::CAPACITY)]
+fn an_audio_message_is_allocated_once(#[case] rate: Rate, #[case] len: usize) {
+    let mut out = String::new();
+    encode(&Command::Audio(Frame::new(rate, &vec![1234; len])), &mut out);
+    assert_eq!(out.capacity(), AUDIO_ENVELOPE + (2 * len).div_ceil(3) * 4);
 }
 
 fn encoded(command: &Command) -> serde_json::Value {
