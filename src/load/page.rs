@@ -41,7 +41,7 @@ fn body(outcome: &Outcome) -> String {
         section("How it went", &figures::figures(outcome)),
         section("What was lost", &tables::losses(&outcome.losses)),
         section("What a call costs", &tables::server(outcome)),
-        section("Whether the figures may be believed", &tables::generator(&outcome.generator)),
+        section("Whether the figures may be believed", &tables::generator(outcome)),
         section("What the words mean", &glossary::glossary(outcome)),
     ];
     sections.concat()

@@ -1,7 +1,7 @@
 //! The figures of the page.
 
 use super::html::{count, facts, list, megabytes, paragraph, percent, percent_if, table, tenths};
-use crate::load::outcome::{Capacity, Counts, Generator, Losses, Measure, Outcome, Step, StoppedBy, Verdict};
+use crate::load::outcome::{Capacity, Counts, Losses, Measure, Outcome, Step, StoppedBy, Verdict};
 
 /// How many decimals a bar needs: none, as a rule.
 fn bar(bar: f64) -> String {
@@ -138,17 +138,22 @@ fn step(step: &Step) -> [String; 6] {
 }
 
 /// Whether the figures may be believed.
-pub(super) fn generator(generator: &Generator) -> String {
+pub(super) fn generator(outcome: &Outcome) -> String {
+    let generator = &outcome.generator;
     let bar = bar(generator.lateness_bar_ms);
     let (late, model) = (generator.lateness_p99_ms, generator.model_lateness_p99_ms);
     let is_late = late.max(model.unwrap_or_default()) > generator.lateness_bar_ms;
+    let is_refused = matches!(outcome.verdict, Verdict::Refused { .. });
     let said = match (generator.frames_sent, is_late) {
         (0, _) => "The callers sent nothing, so there is nothing to believe.".to_owned(),
         (_, true) => format!(
             "No: the test itself was later than {bar} ms at the 99th percentile. The delays above are partly its own."
         ),
+        (_, false) if is_refused => {
+            "Only with care: the reasons why there is no verdict are at the top.".to_owned()
+        }
         (_, false) => format!(
-            "The callers sent their sound {late:.1} ms late at the 99th percentile; up to {bar} ms the delays are taken \
+            "Yes. The callers sent their sound {late:.1} ms late at the 99th percentile; up to {bar} ms the delays are taken \
              for the server's."
         ),
     };

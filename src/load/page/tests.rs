@@ -229,6 +229,14 @@ fn the_page_names_and_explains_every_measure() {
 #[case::kept(outcome(), &["<td>60</td><td>kept</td>", "to the sample", "2\u{202F}400\u{202F}000 samples"])]
 #[case::cost(outcome(), &["takes 2.50 ms of one processor core", "full with 400 calls", "100 kB of memory"])]
 #[case::believed(outcome(), &["1.2 ms late at the 99th percentile; up to 5 ms"])]
+#[case::late(
+    Outcome { generator: Generator { lateness_p99_ms: 5.1, ..outcome().generator }, ..outcome() },
+    &["No: the test itself was later than 5 ms"]
+)]
+#[case::too_little(
+    Outcome { verdict: Verdict::Refused { reasons: Vec::new() }, ..outcome() },
+    &["Only with care: the reasons"]
+)]
 #[case::failed(hostile(), &["Failed: with up to 20 calls", "2 refused: ", "1 failed: "])]
 #[case::searched(hostile(), &["With 200 calls at once all was well. 225 were too many.", "admit 160 at most"])]
 #[case::refused(empty(), &["No verdict: ", "<li>no call was placed</li>", "interrupted", "There are no plots"])]
