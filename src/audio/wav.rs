@@ -1,4 +1,4 @@
-//! WAV files in memory: PCM 16-bit and mu-law in, PCM 16-bit out.
+//! WAV files in memory: PCM 16-bit and mu-law.
 
 use super::{Rate, g711};
 
@@ -67,6 +67,32 @@ pub fn write(wav: &Wav) -> Vec<u8> {
     file
 }
 
+/// A mu-law file of one channel at the rate of the line. Sizes beyond 4 GiB saturate as in [`write`].
+pub fn write_mulaw(audio: &[u8]) -> Vec<u8> {
+    const HEADER_LEN: u32 = 50;
+    const FORMAT_LEN: u32 = 18;
+    let (rate, len) = (Rate::LINE.0, u32::try_from(audio.len()).unwrap_or(u32::MAX - HEADER_LEN - 1));
+    let mut file = Vec::with_capacity(audio.len() + 59);
+    file.extend(b"RIFF");
+    file.extend((HEADER_LEN + len + len % 2).to_le_bytes());
+    file.extend(b"WAVEfmt ");
+    file.extend(FORMAT_LEN.to_le_bytes());
+    file.extend(FORMAT_MULAW.to_le_bytes());
+    file.extend(1_u16.to_le_bytes());
+    file.extend(rate.to_le_bytes());
+    file.extend(rate.to_le_bytes());
+    file.extend([1_u16, 8, 0].iter().flat_map(|field| field.to_le_bytes()));
+    // A format other than PCM says how many samples there are.
+    file.extend(b"fact");
+    file.extend(4_u32.to_le_bytes());
+    file.extend(len.to_le_bytes());
+    file.extend(b"data");
+    file.extend(len.to_le_bytes());
+    file.extend(audio);
+    file.extend((audio.len() % 2 == 1).then_some(0));
+    file
+}
+
 struct Format {
     encoding: (u16, u16),
     channels: u16,
@@ -118,6 +144,19 @@ mod tests {
     fn what_is_written_is_read_back() {
         let wav = Wav { rate: Rate::LINE, channels: 2, samples: vec![1, -2, i16::MAX, i16::MIN] };
         assert_eq!(read(&write(&wav)).unwrap(), wav);
+    }
+
+    #[rstest]
+    #[case(b"")]
+    #[case(&[0xFF, 0x7F])]
+    #[case(&[1, 2, 3])]
+    fn mulaw_that_is_written_is_read_back(#[case] audio: &[u8]) {
+        let file = write_mulaw(audio);
+        assert_eq!(read_mulaw(&file).unwrap(), audio);
+        let wav = read(&file).unwrap();
+        assert_eq!((wav.rate, wav.channels), (Rate::LINE, 1));
+        let size = u32::from_le_bytes([file[4], file[5], file[6], file[7]]);
+        assert_eq!(size as usize + 8, file.len());
     }
 
     #[rstest]

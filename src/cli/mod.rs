@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "printing is what a command line does")]
 
 mod calls;
+mod capture;
 mod check;
 mod csv;
 mod demo;
@@ -41,6 +42,8 @@ enum Command {
     Calls(Box<calls::Args>),
     /// Play a call again that was kept, and compare what the program does now.
     Replay(replay::Args),
+    /// Make a recorded caller for load tests from a call that was kept.
+    Capture(capture::Args),
     /// Place many recorded calls at once, and measure what the callers hear and what the server costs.
     Load(Box<load::Args>),
     /// Read the configuration and say what is missing or wrong.
@@ -60,6 +63,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Calls(args) => calls::run(*args).await,
         Command::Replay(args) => replay::run(args).await,
+        Command::Capture(args) => capture::run(&args),
         Command::Check(args) => check::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Simulate(peer) => simulate::run(peer).await,

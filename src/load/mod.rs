@@ -11,19 +11,24 @@
 //! | [`wire`] [`playout`] [`caller`] | one caller as a machine |
 //! | [`line`] [`run`] | the sockets, and the test around them |
 //! | [`capacity`] | the search for the most calls |
+//! | [`capture`] | a recorded caller made from a call that was kept |
 //! | [`tally`] [`histogram`] [`process`] [`meter`] [`summary`] [`judge`] | what was measured, and the verdict |
+//! | [`page`] | an outcome as a page for people |
 //!
-//! It is a peer: like [`crate::sim`] it shares no wire code with what it tests.
+//! It is a peer: like [`crate::sim`] it shares no wire code with what it tests. Only [`capture`] knows the program: the
+//! files in which it keeps calls.
 
 pub mod arrivals;
 pub mod caller;
 pub mod capacity;
+pub mod capture;
 pub mod histogram;
 pub mod judge;
 pub mod line;
 pub mod meter;
 pub mod model;
 pub mod outcome;
+pub mod page;
 pub mod playout;
 pub mod process;
 pub mod recording;

@@ -20,6 +20,7 @@ use self::host::Host;
 use crate::load::capacity::{self, Search};
 use crate::load::line::{self, Exchange};
 use crate::load::outcome::{Arrivals, Ended, Model, Outcome, Plan, Share, Verdict};
+use crate::load::page;
 use crate::load::process;
 use crate::load::recording::Recordings;
 use crate::load::run::{self, Watch};
@@ -54,9 +55,8 @@ pub(crate) struct Args {
     /// The seed of everything random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write the outcome as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
     /// Search the most calls with which the p99 of the added delay is 60 ms at most and nothing is lost; begins with
     /// --calls.
     #[arg(long)]
@@ -66,6 +66,17 @@ pub(crate) struct Args {
     calls_max: u32,
     #[command(flatten)]
     place: Place,
+}
+
+/// What is written of the outcome.
+#[derive(Clone, Debug, clap::Args)]
+struct Files {
+    /// Write the outcome as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the outcome as a page to read, with plots.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// Where things run.
@@ -132,11 +143,23 @@ async fn test(args: &Args) -> anyhow::Result<Outcome> {
         Box::pin(attempt(args, &recordings, args.calls)).await?
     };
     render::print(&outcome)?;
-    if let Some(path) = &args.json {
-        let json = serde_json::to_string_pretty(&outcome)?;
-        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    args.files.write(&outcome)?;
     Ok(outcome)
+}
+
+impl Files {
+    fn write(&self, outcome: &Outcome) -> anyhow::Result<()> {
+        let write = |path: &PathBuf, content| {
+            std::fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
+        };
+        if let Some(path) = &self.json {
+            write(path, serde_json::to_string_pretty(outcome)?)?;
+        }
+        if let Some(path) = &self.html {
+            write(path, page::page(outcome))?;
+        }
+        Ok(())
+    }
 }
 
 /// Tries numbers of calls until the most that are well are found. The outcome is that of those; if none were well, that

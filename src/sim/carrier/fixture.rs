@@ -6,6 +6,8 @@
 //! `"@OFFSET+LEN"`: that many mu-law bytes of the audio file (`@` is not base64). Of a message only the event, the
 //! audio and the key pressed count: ids, counters and parameters are those of the simulated call.
 
+mod write;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+pub use self::write::Files;
 use super::timeline::span;
 use crate::audio::wav;
 
