@@ -8,7 +8,7 @@ LOCAL_SPEECH_PORT := 8090
 # For example: --model base --voice joe
 LOCAL_SPEECH_ARGS :=
 
-.PHONY: demo faults bench bench-capacity bench-log test api-fuzz chaos interop local-speech
+.PHONY: demo faults bench bench-capacity soak bench-log test api-fuzz chaos interop local-speech
 .PHONY: deps deps-interop deps-python deps-local-speech deps-postgres deps-opus-tools
 
 # The speech engines run as long as the demo does, on a free port.
@@ -39,8 +39,14 @@ bench: deps ## how long each step of a frame takes, and what it allocates
 	$(CARGO) bench --locked --bench frame -- $(BENCH)
 
 # For example: BENCH_CAPACITY='--calls 100 --seconds 30'. Wants two cores that have nothing else to do.
-bench-capacity: deps ## what calls cost a plain relay with the same sockets, the floor of any bridge
+bench-capacity: deps ## what calls cost the bridge, and a plain relay with the same sockets, the floor of any bridge
 	$(CARGO) bench --locked --bench capacity -- $(BENCH_CAPACITY)
+
+# Eighty of a hundred of what the machine carries is a good number of calls.
+SOAK_MINUTES := 60
+SOAK_CALLS := 200
+soak: deps ## many calls for an hour (SOAK_MINUTES, SOAK_CALLS): fails where one is lost or late; target/soak.html shows memory over time
+	$(CARGO) run --locked --release --quiet -- load --pin --calls $(SOAK_CALLS) --duration $(SOAK_MINUTES)m --html target/soak.html
 
 # For example: BENCH_LOG='questions --calls 100000'. In full it needs ten gigabytes on the disk of /tmp for a while.
 bench-log: deps deps-postgres ## how fast the call log takes records, ships them and answers questions

@@ -1,9 +1,10 @@
-//! What calls cost a plain relay with the bridge's sockets: the floor of any bridge. Prints; asserts nothing.
+//! What calls cost the bridge, and a plain relay with the same sockets, the floor of any bridge. Prints; asserts nothing.
 //!
 //! `make bench-capacity`, or `cargo bench --bench capacity -- [--calls 10,100,300,400] [--seconds 10]`. Both ends of
 //! the calls are processes of their own on another core. Wants a machine with two cores and nothing else to do.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and may panic")]
 
+mod bridge;
 mod drivers;
 mod machine;
 mod relay;
@@ -75,8 +76,13 @@ fn measure() {
         "received %",
         "sent %"
     );
-    for calls in calls.split(',').map(|calls| calls.parse().unwrap()) {
-        row(calls, seconds, &identity).print();
+    let calls: Vec<u16> = calls.split(',').map(|calls| calls.parse().unwrap()).collect();
+    let relay: Vec<_> = calls.iter().map(|calls| row(*calls, seconds, &identity)).collect();
+    relay.iter().for_each(Row::print);
+    println!();
+    bridge::head();
+    for row in relay {
+        bridge::row(row.calls, 2 * seconds, folder.path(), row.cpu_ms);
     }
 }
 
