@@ -48,7 +48,9 @@ pub(crate) fn row(calls: u16, seconds: u64, folder: &Path, relay_ms: f64) {
 }
 
 pub(crate) fn head() {
-    println!("# The bridge, one core: replies fill a third of the time, where the relay's peers send without a pause");
+    println!(
+        "# The bridge, one core: replies fill a third of the time, where the relay's peers send without a pause"
+    );
     println!(
         "{:>6} {:>18} {:>8} {:>9} {:>8} {:>9} {:>9} {:>8}",
         "calls", "CPU ms/call-second", "x relay", "KiB/call", "core %", "p50 ms", "p99 ms", "lost"
