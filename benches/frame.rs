@@ -20,6 +20,7 @@ fn main() {
 }
 
 mod audio {
+    use patchcord::audio::opus::Writer;
     use patchcord::audio::playout::Playout;
     use patchcord::audio::resample::Resampler;
     use patchcord::audio::{Rate, g711};
@@ -67,6 +68,23 @@ mod audio {
     #[divan::bench]
     fn resample_24_to_8_khz_fft(bencher: Bencher<'_, '_>) {
         resample(bencher, Resampler::fft(Rate::MODEL_OUT, Rate::LINE), Rate::MODEL_OUT);
+    }
+
+    /// A second of a call in which both sides speak, 100 ms at a time.
+    #[divan::bench]
+    fn record_a_second(bencher: Bencher<'_, '_>) {
+        const BLOCK: usize = 800;
+        let mut speech = Vec::new();
+        g711::encode_into(&talk::speech(Rate::LINE), &mut speech);
+        let mut blocks = speech.chunks_exact(BLOCK).cycle();
+        let mut writer = Writer::new(1, &[]).unwrap();
+        bencher.bench_local(|| {
+            for _ in 0..Rate::LINE.0 as usize / BLOCK {
+                let (caller, agent) = (blocks.next().unwrap(), blocks.next().unwrap());
+                writer.push(caller, agent).unwrap();
+            }
+            black_box(writer.take());
+        });
     }
 
     fn resample(bencher: Bencher<'_, '_>, mut resampler: Resampler, from: Rate) {

@@ -131,7 +131,12 @@ fn a_call_that_has_a_file_already_keeps_it() {
     let file = path(&config.folder, &CALL.to_string());
     fs::write(&file, "a recording").unwrap();
     let mut track = recorder.begin(CALL, None);
-    let failure = std::iter::repeat_with(|| track.write(block(0)).err()).flatten().next();
+    let failure = std::iter::repeat_with(|| {
+        // The thread has to come to it before the queue is full.
+        std::thread::yield_now();
+        track.write(block(0)).err()
+    });
+    let failure = failure.flatten().next();
     assert!(matches!(failure, Some(Failure::File(_))), "{failure:?}");
     assert_eq!(fs::read(&file).unwrap(), b"a recording");
 }
