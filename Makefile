@@ -8,7 +8,7 @@ LOCAL_SPEECH_PORT := 8090
 # For example: --model base --voice joe
 LOCAL_SPEECH_ARGS :=
 
-.PHONY: demo faults bench bench-capacity soak bench-log test api-fuzz chaos interop local-speech
+.PHONY: demo faults bench bench-capacity bench-leaks soak bench-log test api-fuzz chaos interop local-speech
 .PHONY: deps deps-interop deps-python deps-local-speech deps-postgres deps-opus-tools
 
 # The speech engines run as long as the demo does, on a free port.
@@ -41,6 +41,9 @@ bench: deps ## how long each step of a frame takes, and what it allocates
 # For example: BENCH_CAPACITY='--calls 100 --seconds 30'. Wants two cores that have nothing else to do.
 bench-capacity: deps ## what calls cost the bridge, and a plain relay with the same sockets, the floor of any bridge
 	$(CARGO) bench --locked --bench capacity -- $(BENCH_CAPACITY)
+
+bench-leaks: deps ## what 20,000 short calls leave behind: tasks, descriptors, heap
+	$(CARGO) bench --locked --bench leaks
 
 # Eighty of a hundred of what the machine carries is a good number of calls.
 SOAK_MINUTES := 60
