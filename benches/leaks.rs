@@ -28,8 +28,8 @@ use world::{Front, agent};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Calls before the base line is taken: tables and buffers have grown to what they need.
-const WARM_UP: usize = 3000;
+/// Calls before the base line is taken, of more than [`FORGOTTEN`]: tables have grown to what a minute of calls needs.
+const WARM_UP: usize = 10_000;
 
 /// At the same time.
 const BATCH: usize = 20;
