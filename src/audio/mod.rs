@@ -70,6 +70,7 @@ pub mod g711;
 pub mod opus;
 pub mod pcm;
 pub mod playout;
+pub mod queue;
 pub mod resample;
 pub mod silero;
 pub mod tape;

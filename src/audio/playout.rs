@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Frame, Rate, g711};
+use super::queue::Queue;
+use super::{Frame, Rate};
 use crate::id::MarkId;
 
 /// How far ahead of the caller's ear audio is sent. 200 ms rides out the jitter of a public network; more
@@ -17,9 +18,6 @@ pub const LEAD: Duration = Duration::from_millis(200);
 /// Audio between two marks. One mark per frame is reported to cause delays at the carrier; two a second give
 /// all the accuracy that the clock needs.
 const MARK_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Samples that take their memory together: 200 ms of the line.
-const BLOCK: usize = 1600;
 
 /// Marks that may be on their way. A carrier that never echoes makes the oldest fall out.
 const MARKS_MAX: usize = 64;
@@ -80,7 +78,7 @@ impl Playout {
 
     /// Samples ever pushed.
     pub fn position(&self) -> u64 {
-        self.sent + self.queue.len as u64
+        self.sent + self.queue.len() as u64
     }
 
     /// Position up to which everything is sent or can be: beyond it is part of a frame that waits for the rest.
@@ -92,7 +90,7 @@ impl Playout {
 
     /// Speech that waits here, not counting what the far side still has to play.
     pub fn waiting(&self) -> Duration {
-        self.duration(self.queue.len as u64)
+        self.duration(self.queue.len() as u64)
     }
 
     /// What is to be sent at `now`, in order; `None` when nothing is due. Does not allocate.
@@ -157,7 +155,7 @@ impl Playout {
     pub fn clear(&mut self, now: Instant) -> Cleared {
         let heard = self.heard(now);
         let position = self.position();
-        self.queue = Queue::default();
+        self.queue.clear();
         self.ends.clear();
         self.sent = position;
         self.buffer_end = None;
@@ -177,7 +175,7 @@ impl Playout {
             Some(end) => usize::try_from(end - self.sent).map_or(frame, |left| left.min(frame)),
             None => frame,
         };
-        (len > 0 && self.queue.len >= len).then_some(len)
+        (len > 0 && self.queue.len() >= len).then_some(len)
     }
 
     /// When the next `len` samples may go out: so that the lead is never exceeded.
@@ -192,53 +190,6 @@ impl Playout {
 
     fn samples(&self, duration: Duration) -> u64 {
         (duration.as_nanos() * u128::from(self.rate.0)).div_ceil(1_000_000_000) as u64
-    }
-}
-
-/// Speech that waits, in mu-law as on the line: a reply comes several times as fast as it is heard, and most of the
-/// memory of a call is what waits of it. In blocks, which go as they are played.
-#[derive(Debug, Default)]
-struct Queue {
-    blocks: VecDeque<Vec<u8>>,
-    /// Bytes of the first block that are gone.
-    taken: usize,
-    /// Samples that wait.
-    len: usize,
-}
-
-impl Queue {
-    fn push(&mut self, mut samples: &[i16]) {
-        self.len += samples.len();
-        while !samples.is_empty() {
-            match self.blocks.back_mut().filter(|block| block.len() < BLOCK) {
-                Some(block) => {
-                    let (now, later) = samples.split_at(samples.len().min(BLOCK - block.len()));
-                    g711::encode_into(now, block);
-                    samples = later;
-                }
-                None => self.blocks.push_back(Vec::with_capacity(BLOCK)),
-            }
-        }
-    }
-
-    /// The next samples, as many as there are places and at most as many as wait.
-    fn pop(&mut self, mut samples: &mut [i16]) {
-        while !samples.is_empty() {
-            let Some(block) = self.blocks.front() else { return };
-            let bytes = &block[self.taken..];
-            let count = bytes.len().min(samples.len());
-            let (now, later) = std::mem::take(&mut samples).split_at_mut(count);
-            for (sample, byte) in now.iter_mut().zip(bytes) {
-                *sample = g711::decode(*byte);
-            }
-            samples = later;
-            self.taken += count;
-            self.len -= count;
-            if self.taken == BLOCK || self.len == 0 {
-                self.blocks.pop_front();
-                self.taken = 0;
-            }
-        }
     }
 }
 

@@ -97,9 +97,12 @@ impl Downlink {
             return false;
         }
         self.reply = Reply::Open;
-        self.resampler.push(samples, &mut self.scratch);
-        self.playout.push(&self.scratch);
-        self.scratch.clear();
+        // A message may have a second of speech: what is on its way need not be held at once.
+        for samples in samples.chunks(Rate::MODEL_OUT.frame_len()) {
+            self.resampler.push(samples, &mut self.scratch);
+            self.playout.push(&self.scratch);
+            self.scratch.clear();
+        }
         true
     }
 

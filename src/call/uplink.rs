@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::record::AudioTotals;
+use crate::audio::queue::Queue;
 use crate::audio::resample::Resampler;
 use crate::audio::vad::{self, Activity, Energy};
-use crate::audio::{Frame, Rate, g711};
+use crate::audio::{Frame, Rate};
 use crate::carrier::Media;
 
 /// Caller audio kept while nobody takes it, and of one utterance. Longer gaps are not conversations any more.
@@ -21,9 +22,6 @@ const CATCH_UP: usize = 4;
 
 /// Audio before the detected begin of speech that belongs to it.
 const PREROLL: Duration = Duration::from_millis(300);
-
-/// By how much the memory of an utterance grows at a time, bytes: [`PREROLL`] and a frame more.
-const RECENT_STEP: usize = 2720;
 
 /// Gaps in the carrier's numbering up to this long are filled with silence; beyond, the numbering is taken anew.
 const FILL_MAX: Duration = Duration::from_secs(1);
@@ -180,7 +178,7 @@ impl Uplink {
 
     /// The caller's last speech, if it was not taken yet. It is answered: nobody needs to hear it again.
     pub(super) fn take_speech(&mut self) -> Option<Speech> {
-        self.recent.clear();
+        self.recent.0.clear();
         self.speech.take()
     }
 
@@ -344,33 +342,21 @@ impl Held {
     }
 }
 
-/// What was sent of the caller's utterance, in mu-law: half the memory, and the same sound.
+/// What was sent of the caller's utterance.
 #[derive(Debug, Default)]
-struct Recent {
-    bytes: VecDeque<u8>,
-}
+struct Recent(Queue);
 
 impl Recent {
     fn push(&mut self, samples: &[i16], keep: Duration) {
-        let bytes_max = Rate::LINE.0 as usize * keep.as_millis() as usize / 1000;
-        if self.bytes.capacity() < self.bytes.len() + samples.len() {
-            self.bytes.reserve_exact(RECENT_STEP.max(samples.len()));
-        }
-        self.bytes.extend(samples.iter().map(|sample| g711::encode(*sample)));
-        let excess = self.bytes.len().saturating_sub(bytes_max);
-        self.bytes.drain(..excess);
+        let samples_max = Rate::LINE.0 as usize * keep.as_millis() as usize / 1000;
+        self.0.push(samples);
+        self.0.skip(self.0.len().saturating_sub(samples_max));
     }
 
     /// The newest of it, at most one frame.
     fn pop_back(&mut self) -> Option<Box<[i16]>> {
-        let at = self.bytes.len().checked_sub(1)? / Rate::LINE.frame_len() * Rate::LINE.frame_len();
-        Some(self.bytes.drain(at..).map(g711::decode).collect())
-    }
-
-    /// Forgets it, and the memory of a long utterance.
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.bytes.shrink_to(RECENT_STEP);
+        let before = self.0.len().checked_sub(1)? / Rate::LINE.frame_len() * Rate::LINE.frame_len();
+        Some(self.0.pop_back(self.0.len() - before))
     }
 }
 

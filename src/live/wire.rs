@@ -31,7 +31,6 @@ static BASE64: LazyLock<Simd> = LazyLock::new(|| {
 /// Decodes the messages of one connection. Keeps what must survive between messages: half a sample.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    samples: Vec<i16>,
     /// The first byte of a sample whose second one has not come yet.
     odd: Option<u8>,
 }
@@ -81,30 +80,28 @@ impl Decoder {
         }
         let parts = content.model_turn.iter().flat_map(|turn| turn.parts.iter());
         for blob in parts.filter_map(|part| part.inline_data.as_ref()) {
-            handle(self.audio(blob));
+            self.audio(blob, handle);
         }
         if content.generation_complete {
             handle(Event::GenerationComplete);
         }
     }
 
-    fn audio(&mut self, blob: &Blob<'_>) -> Event<'_> {
+    fn audio(&mut self, blob: &Blob<'_>, handle: &mut impl FnMut(Event<'_>)) {
         if !blob.mime_type.as_ref().is_some_and(|mime| is_model_pcm(mime.as_str())) {
-            return Event::Malformed(Malformed::MimeType);
+            return handle(Event::Malformed(Malformed::MimeType));
         }
         let data = blob.data.as_ref().map_or("", Text::as_str);
         // Not kept until the next message: a few times a second, and as much as the audio of every call.
         let mut bytes = Vec::with_capacity(data.len() / 4 * 3 + 4);
         bytes.extend(self.odd);
         if BASE64.decode_vec(data, &mut bytes).is_err() {
-            return Event::Malformed(Malformed::Base64);
+            return handle(Event::Malformed(Malformed::Base64));
         }
         let (pairs, rest) = bytes.as_chunks::<2>();
         self.odd = rest.first().copied();
-        self.samples.clear();
-        self.samples.reserve_exact(pairs.len());
-        self.samples.extend(pairs.iter().map(|&pair| i16::from_le_bytes(pair)));
-        Event::Audio(&self.samples)
+        let samples: Vec<_> = pairs.iter().map(|&pair| i16::from_le_bytes(pair)).collect();
+        handle(Event::Audio(&samples));
     }
 }
 

@@ -24,7 +24,7 @@ impl Limits {
     /// A carrier sends some 330 bytes 50 times a second.
     pub const CARRIER: Self = Self {
         read_buffer: 2 << 10,
-        write_buffer: 4 << 10,
+        write_buffer: 2 << 10,
         write_buffer_max: 256 << 10,
         message_max: 64 << 10,
     };
@@ -32,7 +32,7 @@ impl Limits {
     /// The live service sends some 13 KB at a time, in several reads: TLS has decrypted them already.
     pub const LIVE: Self = Self {
         read_buffer: 4 << 10,
-        write_buffer: 4 << 10,
+        write_buffer: 2 << 10,
         write_buffer_max: 256 << 10,
         message_max: 4 << 20,
     };
