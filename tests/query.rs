@@ -12,6 +12,7 @@ use patchcord::store::query::{Error, Filter, Page, Query, Source};
 use postgres::{Cluster, Database};
 use rstest::rstest;
 use sqlx::{Column, Connection as _, PgConnection, Row as _};
+use time::Date;
 use time::macros::date;
 
 /// Eight calls, the highest number the newest; two of them begin at the same time.
@@ -174,6 +175,18 @@ async fn calls_add_up_by_day_agent_and_model(#[case] kind: Kind) {
     let scope = Scope { since: Some(date!(2026 - 11 - 21)), agent: Some("sales".into()), ..Scope::default() };
     let stats = query.stats(&scope).await.unwrap();
     assert_eq!((stats.total.counts.calls, stats.longest_dead_air.len(), stats.failures.len()), (1, 1, 0));
+    // Whole months are read elsewhere than single days.
+    let latency = async |since: Date, until: Date| {
+        let scope = Scope { since: Some(since), until: Some(until), ..Scope::default() };
+        query.stats(&scope).await.unwrap().total.latency
+    };
+    let month = latency(date!(2026 - 11 - 01), date!(2026 - 12 - 01)).await;
+    assert_eq!(month.map(|latency| latency.answers), Some(5));
+    assert_eq!(latency(date!(2026 - 11 - 02), date!(2026 - 11 - 30)).await, month);
+    assert_eq!(latency(date!(2026 - 10 - 30), date!(2026 - 12 - 24)).await, month);
+    let days = latency(date!(2026 - 11 - 21), date!(2026 - 12 - 01)).await.map_or(0, |it| it.answers)
+        + latency(date!(2026 - 11 - 01), date!(2026 - 11 - 21)).await.map_or(0, |it| it.answers);
+    assert_eq!(days, 5);
     let none = query.stats(&Scope { until: Some(date!(2020 - 01 - 01)), ..Scope::default() }).await.unwrap();
     assert_eq!((none.total.counts.calls, none.total.failed_share, none.total.latency), (0, None, None));
 }

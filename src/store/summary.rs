@@ -7,7 +7,7 @@ use ::time::format_description::well_known::Rfc3339;
 use serde::Serialize;
 use serde_json::Value;
 
-/// Characters of agent, business and model that tell rows of the daily sums apart.
+/// Characters of agent, business, model and cause that tell rows of the sums apart.
 const KEY_CHARS_MAX: usize = 200;
 
 /// An event of an ended call, of the kinds `audio_totals`, `live_ready`, `rung` or `usage`.
@@ -57,8 +57,11 @@ pub(super) struct Closed {
     pub(super) agent: String,
     pub(super) business_id: String,
     pub(super) model: String,
+    pub(super) started_at: String,
     pub(super) was_answered: bool,
     pub(super) failed: bool,
+    pub(super) ending: String,
+    pub(super) cause: Option<String>,
     pub(super) duration_ms: Option<i64>,
 }
 
@@ -104,6 +107,34 @@ pub(super) struct Latency {
     answers: i64,
 }
 
+/// What is to be added to one row of `daily_failures`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Failures {
+    #[serde(flatten)]
+    key: FailureKey,
+    calls: i64,
+    newest_at: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct FailureKey {
+    day: String,
+    agent: String,
+    business_id: String,
+    ending: String,
+    /// Empty: none.
+    cause: String,
+}
+
+/// What ended calls add to the sums.
+#[derive(Debug)]
+pub(super) struct Sums {
+    pub(super) daily: Vec<Daily>,
+    /// For the day and for its month.
+    pub(super) latencies: Vec<Latency>,
+    pub(super) failures: Vec<Failures>,
+}
+
 /// The summary of each of these calls, which ended at these times.
 pub(super) fn summaries<'a>(
     ended: impl Iterator<Item = (&'a str, &'a str)>,
@@ -129,12 +160,8 @@ pub(super) fn summaries<'a>(
     summaries.into_iter().map(finish).collect()
 }
 
-/// The sums to which these calls are to be added.
-pub(super) fn daily(
-    closed: &[Closed],
-    summaries: &BTreeMap<String, Summary>,
-    answers: &[Answer],
-) -> (Vec<Daily>, Vec<Latency>) {
+/// What these calls add to the sums.
+pub(super) fn sums(closed: &[Closed], summaries: &BTreeMap<String, Summary>, answers: &[Answer]) -> Sums {
     let mut sums = BTreeMap::<Key, (Counts, Tokens)>::new();
     let mut keys = BTreeMap::<&str, Key>::new();
     let nothing = Summary::default();
@@ -151,10 +178,29 @@ pub(super) fn daily(
             *latencies.entry((key.clone(), rounded(ms))).or_default() += 1;
         }
     }
-    let sums = sums.into_iter().map(|(key, (counts, tokens))| Daily { key, counts, tokens });
+    let daily = sums.into_iter().map(|(key, (counts, tokens))| Daily { key, counts, tokens });
     let latencies =
         latencies.into_iter().map(|((key, latency_ms), answers)| Latency { key, latency_ms, answers });
-    (sums.collect(), latencies.collect())
+    Sums { daily: daily.collect(), latencies: latencies.collect(), failures: failures(closed) }
+}
+
+fn failures(closed: &[Closed]) -> Vec<Failures> {
+    let mut sums = BTreeMap::<FailureKey, (i64, &str)>::new();
+    for call in closed.iter().filter(|call| call.failed) {
+        let Key { day, agent, business_id, .. } = Key::of(call);
+        let cause = call.cause.as_deref().unwrap_or_default();
+        let key = FailureKey { day, agent, business_id, ending: call.ending.clone(), cause: short(cause) };
+        let (calls, newest_at) = sums.entry(key).or_default();
+        *calls += 1;
+        // Times of one form are in the order of their texts.
+        *newest_at = (*newest_at).max(&call.started_at);
+    }
+    let failures = sums.into_iter();
+    failures.map(|(key, (calls, at))| Failures { key, calls, newest_at: at.to_owned() }).collect()
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(KEY_CHARS_MAX).collect()
 }
 
 /// The middle of the range of values that share their six leading binary digits: within 1.6 % of each of them.
@@ -202,7 +248,6 @@ impl Tokens {
 
 impl Key {
     fn of(call: &Closed) -> Self {
-        let short = |text: &str| text.chars().take(KEY_CHARS_MAX).collect();
         Self {
             day: call.day.clone(),
             agent: short(&call.agent),
@@ -347,8 +392,11 @@ mod tests {
             agent: "reception".into(),
             business_id: "acme".into(),
             model: "m".into(),
+            started_at: format!("2026-11-21T09:00:00.00{}Z", call_id.len()),
             was_answered: true,
             failed,
+            ending: "all_failed".into(),
+            cause: Some("live.closed".into()),
             duration_ms: Some(60_000),
         };
         let answer = |call_id: &str, latency_ms| Answer { call_id: call_id.into(), latency_ms };
@@ -356,10 +404,14 @@ mod tests {
             [answer("a", Some(640)), answer("a", None), answer("b", Some(641)), answer("c", Some(9))];
         let end = at(60);
         let summaries = summaries([("a", end.as_str()), ("b", end.as_str())].into_iter(), &[], &answers);
-        let (daily, latencies) = daily(&[closed("a", false), closed("b", true)], &summaries, &answers);
+        let closed = [closed("a", false), closed("b", true), closed("bb", true)];
+        let Sums { daily, latencies, failures } = sums(&closed, &summaries, &answers);
         assert_eq!(daily.len(), 1);
         let Counts { calls, failed, turns, duration_ms, .. } = daily[0].counts;
-        assert_eq!((calls, failed, turns, duration_ms), (2, 1, 3, 120_000));
+        assert_eq!((calls, failed, turns, duration_ms), (3, 2, 3, 180_000));
+        let [Failures { key, calls: 2, newest_at }] = &failures[..] else { panic!("{failures:?}") };
+        assert_eq!((key.ending.as_str(), key.cause.as_str()), ("all_failed", "live.closed"));
+        assert_eq!(newest_at, "2026-11-21T09:00:00.002Z", "of the newest");
         assert_eq!((latencies.len(), latencies[0].answers), (1, 2), "of calls that were closed now");
     }
 

@@ -43,10 +43,13 @@ SELECT call_id::text AS call_id, call_sid, caller, ending, records, (answered_at
 const SUMS: &str = "
 SELECT ARRAY[(SELECT coalesce(sum(calls), 0) FROM daily), (SELECT coalesce(sum(answered), 0) FROM daily),
              (SELECT coalesce(sum(failed), 0) FROM daily), (SELECT coalesce(sum(turns), 0) FROM daily),
-             (SELECT coalesce(sum(answers), 0) FROM daily_latencies)]::bigint[] AS sums,
+             (SELECT coalesce(sum(answers), 0) FROM daily_latencies),
+             (SELECT coalesce(sum(answers), 0) FROM monthly_latencies),
+             (SELECT coalesce(sum(calls), 0) FROM daily_failures)]::bigint[] AS sums,
        ARRAY[(SELECT count(*) FROM calls WHERE ended_at IS NOT NULL), (SELECT count(answered_at) FROM calls),
              (SELECT count(*) FROM calls WHERE failed), (SELECT count(*) FROM turns),
-             (SELECT count(latency_ms) FROM turns)]::bigint[] AS counts";
+             (SELECT count(latency_ms) FROM turns), (SELECT count(latency_ms) FROM turns),
+             (SELECT count(*) FROM calls WHERE failed)]::bigint[] AS counts";
 
 /// What was said in a call, in order.
 #[derive(Debug, FromRow)]

@@ -187,7 +187,8 @@ const END: &str = "UPDATE calls
        total_tokens bigint)
  WHERE calls.call_id = x.call_id AND calls.ended_at IS NULL
 RETURNING calls.call_id::text AS call_id, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, agent,
-          business_id, model, answered_at IS NOT NULL AS was_answered, calls.failed AS failed, duration_ms";
+          business_id, model, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS started_at,
+          answered_at IS NOT NULL AS was_answered, calls.failed AS failed, calls.ending AS ending, cause, duration_ms";
 
 const FACTS: &str = "SELECT call_id::text AS call_id, kind,
        to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS at, detail::text AS detail
@@ -216,9 +217,11 @@ async fn end(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::E
         })
         .collect();
     let closed: Vec<Closed> = sqlx::query_as(END).bind(Json(&ends)).fetch_all(&mut *connection).await?;
-    let (daily, latencies) = summary::daily(&closed, &summaries, &answers);
-    run(connection, DAILY, &daily).await?;
-    run(connection, LATENCIES, &latencies).await
+    let sums = summary::sums(&closed, &summaries, &answers);
+    run(connection, DAILY, &sums.daily).await?;
+    run(connection, LATENCIES, &sums.latencies).await?;
+    run(connection, MONTHLY, &sums.latencies).await?;
+    run(connection, FAILURES, &sums.failures).await
 }
 
 const DAILY: &str = "INSERT INTO daily
@@ -242,3 +245,18 @@ SELECT * FROM jsonb_to_recordset($1) AS x (day date, agent text, business_id tex
        answers bigint)
     ON CONFLICT (day, agent, business_id, model, latency_ms) DO UPDATE
    SET answers = daily_latencies.answers + excluded.answers";
+
+const MONTHLY: &str = "INSERT INTO monthly_latencies
+SELECT date_trunc('month', day)::date, agent, business_id, model, latency_ms, sum(answers)
+  FROM jsonb_to_recordset($1) AS x (day date, agent text, business_id text, model text, latency_ms bigint,
+       answers bigint)
+ GROUP BY 1, 2, 3, 4, 5
+    ON CONFLICT (month, agent, business_id, model, latency_ms) DO UPDATE
+   SET answers = monthly_latencies.answers + excluded.answers";
+
+const FAILURES: &str = "INSERT INTO daily_failures
+SELECT * FROM jsonb_to_recordset($1) AS x (day date, agent text, business_id text, ending text, cause text,
+       calls bigint, newest_at timestamptz)
+    ON CONFLICT (day, agent, business_id, ending, cause) DO UPDATE
+   SET calls = daily_failures.calls + excluded.calls,
+       newest_at = greatest(daily_failures.newest_at, excluded.newest_at)";

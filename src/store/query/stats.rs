@@ -2,7 +2,7 @@
 //!
 //! Sums and latencies are read from what is added up by the day; single calls by their indexes.
 
-use std::collections::BTreeMap;
+mod latencies;
 
 use ::time::{Date, OffsetDateTime, Time, UtcOffset};
 use serde::{Serialize, Serializer};
@@ -170,6 +170,11 @@ impl Scope {
         sql.text(" WHERE ").either("1", "true");
         sql.given(" AND day >= ", self.since.map(Value::Day));
         sql.given(" AND day < ", self.until.map(Value::Day));
+        self.names(sql);
+    }
+
+    /// Those for whom.
+    fn names(&self, sql: &mut Sql) {
         let key = |text: &String| Value::Match(escape(text).chars().take(KEY_CHARS).collect());
         sql.given(" AND agent = ", self.agent.as_ref().map(key));
         sql.given(" AND business_id = ", self.business.as_ref().map(key));
@@ -207,7 +212,7 @@ const SORTED_MAX: i64 = 10_000;
 pub(super) async fn stats(session: &mut Session, scope: &Scope) -> Result<Stats, Error> {
     let mut total = groups(session, scope, &By::ALL).await?.pop().unwrap_or_else(Group::empty);
     let mut by_model = groups(session, scope, &By::MODEL).await?;
-    latencies(session, scope, &mut total, &mut by_model).await?;
+    latencies::add(session, scope, &mut total, &mut by_model).await?;
     costs(session, &mut total, &mut by_model).await?;
     let mut by_day = groups(session, scope, &By::DAY).await?;
     by_day.reverse();
@@ -299,59 +304,6 @@ impl Group {
     }
 }
 
-/// Answers that took so long.
-#[derive(sqlx::FromRow)]
-struct Bucket {
-    model: String,
-    latency_ms: i64,
-    answers: i64,
-}
-
-async fn latencies(
-    session: &mut Session,
-    scope: &Scope,
-    total: &mut Group,
-    by_model: &mut [Group],
-) -> Result<(), Error> {
-    let mut sql =
-        session.sql("SELECT model, latency_ms, CAST(sum(answers) AS bigint) AS answers FROM daily_latencies");
-    scope.conditions(&mut sql);
-    sql.text(" GROUP BY model, latency_ms");
-    let buckets: Vec<Bucket> = session.all(&sql).await?;
-    let mut all = Histogram::default();
-    let mut models: BTreeMap<String, Histogram> = BTreeMap::new();
-    for Bucket { mut model, latency_ms, answers } in buckets {
-        restore(&mut model);
-        *all.0.entry(latency_ms).or_default() += answers;
-        *models.entry(model).or_default().0.entry(latency_ms).or_default() += answers;
-    }
-    total.latency = all.latency();
-    for group in by_model {
-        group.latency = models.get(&group.name).and_then(Histogram::latency);
-    }
-    Ok(())
-}
-
-/// How often an answer took how long.
-#[derive(Debug, Default)]
-struct Histogram(BTreeMap<i64, i64>);
-
-impl Histogram {
-    fn latency(&self) -> Option<Latency> {
-        let answers: i64 = self.0.values().sum();
-        // The smallest that so many of a hundred do not exceed, as in the view `latency_percentiles`.
-        let percentile = |percent: i64| {
-            let mut running = 0;
-            self.0.iter().find_map(|(ms, count)| {
-                running += count;
-                (running * 100 >= answers * percent).then_some(*ms)
-            })
-        };
-        let (p50_ms, p90_ms) = (percentile(50)?, percentile(90)?);
-        Some(Latency { answers, p50_ms, p90_ms, p95_ms: percentile(95)?, p99_ms: percentile(99)? })
-    }
-}
-
 #[derive(sqlx::FromRow)]
 struct Price {
     model: String,
@@ -384,12 +336,22 @@ impl Price {
 
 async fn longest_dead_air(session: &mut Session, scope: &Scope, calls: i64) -> Result<Vec<DeadAir>, Error> {
     let mut sql = session.sql(
-        "SELECT CAST(call_id AS text) AS call_id, call_sid, agent, started_at, dead_air_max_ms
-           FROM calls WHERE dead_air_max_ms IS NOT NULL",
+        "SELECT CAST(call_id AS text) AS call_id, call_sid, agent, started_at, dead_air_max_ms FROM calls",
     );
+    let is_sorted = calls <= SORTED_MAX;
+    if !is_sorted {
+        // Otherwise SQLite sorts the calls of an agent.
+        let index = match (&scope.agent, &scope.business) {
+            (Some(_), _) => " INDEXED BY calls_by_agent_dead_air",
+            (None, Some(_)) => " INDEXED BY calls_by_business_dead_air",
+            (None, None) => " INDEXED BY calls_by_dead_air",
+        };
+        sql.either(index, "");
+    }
+    sql.text(" WHERE dead_air_max_ms IS NOT NULL");
     scope.filter().conditions(&mut sql);
     // An expression keeps a database from going through its index in this order.
-    sql.text(if calls <= SORTED_MAX {
+    sql.text(if is_sorted {
         " ORDER BY dead_air_max_ms + 0 DESC, "
     } else {
         " ORDER BY dead_air_max_ms DESC, "
@@ -403,12 +365,12 @@ async fn longest_dead_air(session: &mut Session, scope: &Scope, calls: i64) -> R
 }
 
 async fn failures(session: &mut Session, scope: &Scope) -> Result<Vec<Failures>, Error> {
-    let mut sql =
-        session.sql("SELECT ending, cause, count(*) AS calls, max(started_at) AS newest_at FROM calls ");
-    // SQLite does not know that everything it needs is in this index.
-    sql.either("INDEXED BY calls_by_failure WHERE 1", "WHERE true");
-    Filter { failed: Some(true), ..scope.filter() }.conditions(&mut sql);
-    sql.text(" GROUP BY ending, cause ORDER BY count(*) DESC, ending, cause LIMIT ");
+    let mut sql = session.sql(
+        "SELECT ending, nullif(cause, '') AS cause, CAST(sum(calls) AS bigint) AS calls, max(newest_at) AS newest_at
+           FROM daily_failures",
+    );
+    scope.conditions(&mut sql);
+    sql.text(" GROUP BY ending, cause ORDER BY sum(calls) DESC, ending, cause LIMIT ");
     sql.bind(Value::Integer(KINDS));
     let mut rows: Vec<Failures> = session.all(&sql).await?;
     rows.sort_by(|a, b| (-a.calls, &a.ending, &a.cause).cmp(&(-b.calls, &b.ending, &b.cause)));
@@ -461,17 +423,5 @@ mod tests {
             scope.set(name, text, datetime!(2026-11-21 09:30 UTC)).unwrap();
         }
         assert_eq!((scope.since, scope.until), (Some(since), Some(until)));
-    }
-
-    #[rstest]
-    #[case::none(&[], None)]
-    #[case::one(&[(700, 1)], Some([700, 700, 700, 700]))]
-    #[case::hundred(&[(1, 50), (2, 40), (3, 5), (4, 4), (9, 1)], Some([1, 2, 3, 4]))]
-    fn percentiles_are_the_smallest_that_so_many_do_not_exceed(
-        #[case] buckets: &[(i64, i64)],
-        #[case] expected: Option<[i64; 4]>,
-    ) {
-        let latency = Histogram(buckets.iter().copied().collect()).latency();
-        assert_eq!(latency.map(|it| [it.p50_ms, it.p90_ms, it.p95_ms, it.p99_ms]), expected);
     }
 }

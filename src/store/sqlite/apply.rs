@@ -143,7 +143,7 @@ const END: &str = "UPDATE calls
   FROM json_each(?)
  WHERE call_id = value ->> 'call_id' AND ended_at IS NULL
 RETURNING call_id, substr(started_at, 1, 10) AS day, agent, business_id, model,
-          answered_at IS NOT NULL AS was_answered, failed, duration_ms";
+          started_at, answered_at IS NOT NULL AS was_answered, failed, ending, cause, duration_ms";
 
 const FACTS: &str = "SELECT call_id, kind, at, detail FROM events
  WHERE call_id IN (SELECT value FROM json_each(?)) AND kind IN ('audio_totals', 'live_ready', 'rung', 'usage')
@@ -172,9 +172,11 @@ async fn end(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), sql
         })
         .collect();
     let closed: Vec<Closed> = sqlx::query_as(END).bind(json(&ends)?).fetch_all(&mut *connection).await?;
-    let (daily, latencies) = summary::daily(&closed, &summaries, &answers);
-    run(connection, DAILY, &daily).await?;
-    run(connection, LATENCIES, &latencies).await
+    let sums = summary::sums(&closed, &summaries, &answers);
+    run(connection, DAILY, &sums.daily).await?;
+    run(connection, LATENCIES, &sums.latencies).await?;
+    run(connection, MONTHLY, &sums.latencies).await?;
+    run(connection, FAILURES, &sums.failures).await
 }
 
 const DAILY: &str = "INSERT INTO daily
@@ -199,3 +201,16 @@ SELECT value ->> 'day', value ->> 'agent', value ->> 'business_id', value ->> 'm
        value ->> 'answers'
   FROM json_each(?) WHERE true
     ON CONFLICT DO UPDATE SET answers = answers + excluded.answers";
+
+const MONTHLY: &str = "INSERT INTO monthly_latencies
+SELECT substr(value ->> 'day', 1, 8) || '01', value ->> 'agent', value ->> 'business_id', value ->> 'model',
+       value ->> 'latency_ms', sum(value ->> 'answers')
+  FROM json_each(?) GROUP BY 1, 2, 3, 4, 5
+    ON CONFLICT DO UPDATE SET answers = answers + excluded.answers";
+
+const FAILURES: &str = "INSERT INTO daily_failures
+SELECT value ->> 'day', value ->> 'agent', value ->> 'business_id', value ->> 'ending', value ->> 'cause',
+       value ->> 'calls', value ->> 'newest_at'
+  FROM json_each(?) WHERE true
+    ON CONFLICT DO UPDATE
+   SET calls = calls + excluded.calls, newest_at = max(newest_at, excluded.newest_at)";
