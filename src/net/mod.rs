@@ -23,15 +23,15 @@ pub struct Limits {
 impl Limits {
     /// A carrier sends some 330 bytes 50 times a second.
     pub const CARRIER: Self = Self {
-        read_buffer: 2 << 10,
-        write_buffer: 2 << 10,
+        read_buffer: 1 << 10,
+        write_buffer: 1 << 10,
         write_buffer_max: 256 << 10,
         message_max: 64 << 10,
     };
 
     /// The live service sends some 13 KB at a time, in several reads: TLS has decrypted them already.
     pub const LIVE: Self = Self {
-        read_buffer: 4 << 10,
+        read_buffer: 2 << 10,
         write_buffer: 2 << 10,
         write_buffer_max: 256 << 10,
         message_max: 4 << 20,
