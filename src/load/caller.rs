@@ -383,3 +383,6 @@ impl Caller {
         self.writer.media(self.frames * FRAME_TIME.as_millis() as u64, payload)
     }
 }
+
+#[cfg(test)]
+mod tests;
