@@ -43,7 +43,8 @@ impl Call {
         let mut writer = Writer::new(Ids { account_sid, call_sid, stream_sid });
         writer.start(&[]);
         let start = Instant::now();
-        let caller = Caller::new(Arc::clone(&recordings), acts.to_vec(), writer, start);
+        let caller =
+            Caller::new(Arc::clone(&recordings), acts.to_vec(), writer, Replies::OfKnownLength, start);
         Self { recordings, caller, tally: Tally::default(), start, now: start, sent: Vec::new() }
     }
 
@@ -56,7 +57,7 @@ impl Call {
     }
 
     /// Time goes on until the caller's part ends; when that was.
-    fn to_the_end(&mut self) -> Duration {
+    fn until_its_end(&mut self) -> Duration {
         while self.caller.end().is_none() {
             self.step();
             assert!(self.now < self.start + Duration::from_secs(100), "it never ends");
@@ -168,7 +169,7 @@ fn a_caller_begins_after_the_greeting(#[case] greeting: Option<(u64, u64)>, #[ca
         call.until(MS(at));
         call.hear(&reply(MS(length)));
     }
-    call.to_the_end();
+    call.until_its_end();
     let began = call.began(FIRST).unwrap();
     // A frame is sent when it is full.
     assert_eq!(FRAME_TIME * (began as u32 + 1), MS(expected));
@@ -182,7 +183,7 @@ fn a_caller_begins_after_the_greeting(#[case] greeting: Option<(u64, u64)>, #[ca
 #[test]
 fn frames_leave_every_20_ms_with_their_numbers() {
     let mut call = Call::with(&[Act::Say(FIRST), Act::HangUp]);
-    call.to_the_end();
+    call.until_its_end();
     assert_eq!(call.sent.len(), call.turn(FIRST).frames.len());
     for (index, (at, message)) in (0_u64..).zip(&call.sent) {
         let media = &message["media"];
@@ -218,7 +219,7 @@ fn an_answer_is_measured_from_the_last_word_and_heard_to_its_end(#[case] silence
     let said = call.says(FIRST);
     call.until(said + MS(silence));
     call.hear(&reply(MS(1000)));
-    let ended = call.to_the_end();
+    let ended = call.until_its_end();
     assert_eq!(call.caller.end(), Some(&End::HungUp));
     let (heard, frame) = (said + MS(silence + 1000) + PAUSE, FRAME_TIME);
     assert!(ended >= heard && ended < heard + frame, "{ended:?} {heard:?}");
@@ -231,7 +232,7 @@ fn an_answer_is_measured_from_the_last_word_and_heard_to_its_end(#[case] silence
 #[test]
 fn a_caller_without_an_answer_gives_up() {
     let mut call = Call::with(&[Act::Press('1'), Act::Hear, Act::HangUp]);
-    let ended = call.to_the_end();
+    let ended = call.until_its_end();
     assert_eq!(call.caller.end(), Some(&End::Failed("no answer")));
     assert_eq!(ended, FRAME_TIME + ANSWER_MAX);
     assert!(call.finish().heard.answer.is_empty());
@@ -254,7 +255,7 @@ fn a_probe_is_measured_to_the_first_sample_of_its_answer(#[case] delay: u64, #[c
         let probe = Call::sounded(frame, offset(place));
         call.until(probe + MS(delay));
         call.hear(&sound(28_000, MS(40)));
-        call.to_the_end();
+        call.until_its_end();
         let Tally { heard, losses, .. } = call.finish();
         assert_eq!((losses.probes, losses.probes_lost), (1, u64::from(expected.is_none())));
         match expected {
@@ -276,7 +277,7 @@ fn probes_wait_for_a_quiet_line_and_for_the_answer_to_the_one_before() {
         call.until(probes[number] + MS(100));
         call.hear(&sound(28_000, MS(40)));
     }
-    call.to_the_end();
+    call.until_its_end();
     let Tally { heard, losses, .. } = call.finish();
     assert_eq!((losses.probes, losses.probes_lost, losses.replies, heard.added_delay.len()), (3, 0, 0, 3));
     for pair in probes.windows(2) {
@@ -311,7 +312,7 @@ fn a_barge_in_is_measured_from_the_first_sample_to_silence(#[case] clear: Option
     if clear.is_some() {
         call.clear();
     }
-    call.to_the_end();
+    call.until_its_end();
     let Tally { heard, losses, .. } = call.finish();
     assert_measured(&heard.barge_in, silence - onset);
     assert!((silence - onset).abs_diff(MS(about)) < MS(200), "{:?}", silence - onset);
@@ -351,10 +352,10 @@ fn what_becomes_of_a_frame_of_a_reply_is_counted(#[case] fate: Fate, #[case] exp
             Fate::Lost if index == 20 => {}
             Fate::Broken if index == 20 => call.tell(&json!({"event": "media", "streamSid": "MZ1"})),
             Fate::Doubled if index == 20 => (0..2).for_each(|_| call.hear(frame)),
-            _ => call.hear(frame),
+            Fate::Kept | Fate::Lost | Fate::Doubled | Fate::Late | Fate::Broken => call.hear(frame),
         }
     }
-    call.to_the_end();
+    call.until_its_end();
     assert_eq!(call.finish().losses, expected);
 }
 
@@ -400,7 +401,7 @@ fn keys_are_pressed_at_once_and_the_answer_is_measured_from_the_last() {
     assert_eq!(numbers, expected);
     call.until(MS(2920));
     call.hear(&reply(MS(500)));
-    call.to_the_end();
+    call.until_its_end();
     assert_eq!(call.caller.end(), Some(&End::HungUp));
     assert_measured(&call.finish().heard.answer, MS(420));
 }
@@ -411,7 +412,7 @@ fn a_caller_vanishes_in_the_middle_of_the_answer_without_a_word() {
     let said = call.says(FIRST);
     call.until(said + MS(400));
     call.hear(&reply(MS(3000)));
-    let ended = call.to_the_end();
+    let ended = call.until_its_end();
     assert_eq!(call.caller.end(), Some(&End::Vanished));
     let gone = said + MS(400) + INTERRUPT_AFTER;
     assert!(ended >= gone && ended < gone + FRAME_TIME, "{ended:?} {gone:?}");
@@ -430,7 +431,7 @@ fn a_caller_hangs_up_when_the_test_is_over_and_no_later_end_changes_that() {
     call.wake(call.start + MS(500));
     assert_eq!((call.sent.len(), call.caller.end()), (frames, Some(&End::CutShort)));
     let mut call = Call::with(&[Act::HangUp]);
-    call.to_the_end();
+    call.until_its_end();
     call.caller.cut_short();
     assert_eq!(call.caller.end(), Some(&End::HungUp));
 }
