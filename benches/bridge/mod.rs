@@ -68,17 +68,17 @@ pub(crate) fn cost_row(outcome: &Outcome, relay_ms: f64) {
 /// others wait to be refused.
 pub(crate) fn overload(limit: u32, seconds: u64, folder: &Path) {
     println!(
-        "# Overload, the bridge on one core, admitting {limit} calls; a refused caller calls again after a second"
+        "# Overload, the bridge on one core, admitting {limit} calls; refused callers call again, no more than all of them in a second"
     );
     println!(
-        "{:>7} {:>6} {:>8} {:>8} {:>15} {:>9} {:>9} {:>21} {:>6}",
+        "{:>7} {:>6} {:>8} {:>8} {:>27} {:>12} {:>12} {:>19} {:>6}",
         "callers",
         "up",
         "placed",
         "refused",
-        "p99 ms (bar 50)",
-        "p50 ms",
-        "p99 ms",
+        "refusal p99 ms (bar 50)",
+        "delay p50",
+        "delay p99",
         "x within (bar 1.1)",
         "lost"
     );
@@ -94,7 +94,7 @@ fn overload_row(outcome: &Outcome, within: &Outcome) {
     let refusal = refusal.map_or_else(|| "–".to_owned(), |refusal| format!("{:.1}", refusal.p99));
     let delay = delay(outcome);
     println!(
-        "{:>7} {:>6} {:>8} {:>8} {refusal:>15} {:>9.1} {:>9.1} {:>21.2} {:>6}",
+        "{:>7} {:>6} {:>8} {:>8} {refusal:>27} {:>12.1} {:>12.1} {:>19.2} {:>6}",
         outcome.plan.calls,
         counts.up_max,
         counts.offered,

@@ -27,7 +27,7 @@ const RINGING_MAX: i64 = 40;
 pub enum Replies {
     /// The load model's: each lasts a multiple of [`REPLY_UNIT`], so that what is missing is known.
     OfKnownLength,
-    /// Anybody's: nothing can be said of what is missing.
+    /// Anybody's, as loud as they are: nothing can be said of what is missing, and no probe is answered.
     OfAnyLength,
 }
 
@@ -207,7 +207,7 @@ impl Playout {
     }
 
     fn listen_to(&mut self, at: Instant, byte: u8) {
-        if self.audible.is_met(byte) {
+        if self.replies == Replies::OfKnownLength && self.audible.is_met(byte) {
             if self.last_burst.is_none_or(|last| at.saturating_duration_since(last) >= QUIET) {
                 self.bursts.push_back(at);
                 self.forget_ringing();
@@ -304,6 +304,17 @@ mod tests {
         playout.end_reply(&mut losses);
         assert_eq!(Losses { underruns: 0, ..losses }, Losses::default());
         assert!(playout.spoken(start + MS(1000)).is_some());
+    }
+
+    #[rstest]
+    #[case::of_the_load_model(Replies::OfKnownLength, false)]
+    #[case::of_anybody(Replies::OfAnyLength, true)]
+    fn a_loud_voice_is_a_reply_where_no_probe_is_answered(#[case] replies: Replies, #[case] expected: bool) {
+        let (start, mut losses, mut playout) = (Instant::now(), Losses::default(), Playout::new(replies));
+        let voice: Vec<_> =
+            tone(12_000, Duration::from_secs(1)).into_iter().step_by(3).map(g711::encode).collect();
+        playout.handle_media(start, &voice, &mut losses);
+        assert_eq!(playout.spoken(start + MS(10)).is_some(), expected);
     }
 
     #[test]

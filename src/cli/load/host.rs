@@ -24,6 +24,9 @@ use crate::server::config::VOICE_PATH;
 pub(super) const TO: &str = "+13125550142";
 pub(super) const FALLBACK_TO: &str = "+13125550199";
 
+/// The variable of the key that all simulated services are shown; they take any.
+const KEY_VARIABLE: &str = "GEMINI_API_KEY";
+
 /// How long a process may take to begin, and to end.
 const START_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -41,6 +44,9 @@ pub(super) struct Setting {
     /// Calls that the server admits; `None`: all of them.
     pub(super) max_calls: Option<u32>,
 }
+
+/// Where the fallback's services would be if a test has no use for them: nobody listens at port 9 (RFC 863).
+const NOBODY: &str = "http://127.0.0.1:9";
 
 /// More than any test places.
 const MAX_CALLS: u32 = 100_000;
@@ -70,15 +76,18 @@ impl Host {
         let folder = Folder::new()?;
         let ca_file = folder.0.join("ca.pem");
         let (model, about) = start_model(&ca_file).await?;
-        let (providers, fallback) = match setting.has_fallback {
-            true => start_providers().await.map(|(process, url)| (Some(process), fallback(&url)))?,
-            false => (None, String::new()),
+        let (providers, helper) = if setting.has_fallback {
+            let (process, url) = start_providers().await?;
+            (Some(process), url)
+        } else {
+            (None, NOBODY.to_owned())
         };
         // Its port was free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
         let config = folder.0.join("patchcord.toml");
         let max_calls = setting.max_calls.unwrap_or(MAX_CALLS);
-        std::fs::write(&config, configuration(address, &about, &folder.0, max_calls) + &fallback)?;
+        let configuration = configuration(address, &about, &folder.0, max_calls) + &fallback(&helper);
+        std::fs::write(&config, configuration)?;
         let token = Secret::new(Uuid::new_v4().simple().to_string());
         let cores = if setting.is_pinned { Some(pin::first()?) } else { None };
         let server = start_server(&config, &token, cores)?;
@@ -194,13 +203,15 @@ async fn start_talking(mut command: Command) -> anyhow::Result<(Process, String)
         let _ = std::io::copy(&mut output, &mut std::io::sink());
     });
     let first = timeout(START_MAX, first).await.context("it said nothing")?.context("it said nothing")?;
-    Ok((process, first?))
+    let first = first?;
+    ensure!(!first.is_empty(), "it ended at once");
+    Ok((process, first))
 }
 
 fn start_server(config: &Path, token: &Secret, cores: Option<BTreeSet<u32>>) -> anyhow::Result<Process> {
     let mut command = program()?;
     command.args(["serve", "--config"]).arg(config).env("TWILIO_AUTH_TOKEN", token.expose());
-    command.env("GEMINI_API_KEY", "load-test").env_remove("DATABASE_URL").env("RUST_LOG", "error");
+    command.env(KEY_VARIABLE, "load-test").env_remove("DATABASE_URL").env("RUST_LOG", "error");
     // A process runs where the thread that starts it runs.
     let start = move || {
         if let Some(cores) = cores {
@@ -236,7 +247,7 @@ fn configuration(address: SocketAddr, about: &About, folder: &Path, max_calls: u
 fn fallback(url: &str) -> String {
     let service = |of: &str| {
         format!(
-            "[[fallback.{of}]]\nkind = 'openai'\nname = 'simulated'\nendpoint = '{url}/v1'\nkey_env = ''\n"
+            "[[fallback.{of}]]\nkind = 'openai'\nname = 'simulated'\nendpoint = '{url}/v1'\nkey_env = '{KEY_VARIABLE}'\n"
         )
     };
     ["stt", "llm", "tts"].map(service).concat()
