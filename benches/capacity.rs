@@ -109,7 +109,7 @@ fn cost(seconds: u64, folder: &Path) {
     println!();
     bridge::cost_head();
     for (outcome, relay) in outcomes.iter().zip(relay) {
-        bridge::cost_row(outcome, relay.cpu_ms);
+        bridge::cost_row(outcome, relay.is_valid().then_some(relay.cpu_ms));
     }
 }
 
@@ -164,11 +164,14 @@ fn row(calls: u16, seconds: u64, fill: Option<f64>, identity: &Identity) -> Row 
 }
 
 impl Row {
+    fn is_valid(&self) -> bool {
+        self.received.min(self.sent) >= KEPT_UP_MIN
+    }
+
     fn print(&self) {
         let Self { calls, fill, cpu_ms, memory_per_call, cores, received, sent } = self;
         let [subject, callers, model] = cores.map(|share| share * 100.0);
-        let is_valid = received.min(*sent) >= KEPT_UP_MIN;
-        let verdict = if is_valid { "" } else { "  did not keep up: says nothing" };
+        let verdict = if self.is_valid() { "" } else { "  did not keep up: says nothing" };
         println!(
             "{calls:>6} {:>7.0} {cpu_ms:>18.3} {:>12.1} {:>9} {subject:>8.1} {callers:>9.1} {model:>7.1} {:>10.1} {:>7.1}{verdict}",
             fill * 100.0,

@@ -47,14 +47,16 @@ pub(crate) fn cost_head() {
     );
 }
 
-pub(crate) fn cost_row(outcome: &Outcome, relay_ms: f64) {
+/// Beside a relay that took so long; `None`: of which nothing can be said.
+pub(crate) fn cost_row(outcome: &Outcome, relay_ms: Option<f64>) {
     let cost = outcome.server.as_ref().expect("a server of this machine");
     let delay = delay(outcome);
+    let ratio = relay_ms.filter(|_| says_something(outcome)).map(|relay| cost.cpu_ms_per_call_second / relay);
     println!(
-        "{:>6} {:>18.3} {:>8.2} {:>9} {:>8.0} {:>9.1} {:>9.1} {:>8}",
+        "{:>6} {:>18.3} {:>8} {:>9} {:>8.0} {:>9.1} {:>9.1} {:>8}",
         outcome.plan.calls,
         cost.cpu_ms_per_call_second,
-        cost.cpu_ms_per_call_second / relay_ms,
+        printed(ratio),
         cost.rss_per_call_bytes >> 10,
         cost.cpu_share_mean * 100.0,
         delay.p50,
@@ -93,15 +95,17 @@ fn overload_row(outcome: &Outcome, within: &Outcome) {
     let refusal = measure(outcome, names::REFUSAL);
     let refusal = refusal.map_or_else(|| "–".to_owned(), |refusal| format!("{:.1}", refusal.p99));
     let delay = delay(outcome);
+    let are_valid = says_something(outcome) && says_something(within);
+    let ratio = are_valid.then(|| delay.p99 / self::delay(within).p99);
     println!(
-        "{:>7} {:>6} {:>8} {:>8} {refusal:>27} {:>12.1} {:>12.1} {:>19.2} {:>6}",
+        "{:>7} {:>6} {:>8} {:>8} {refusal:>27} {:>12.1} {:>12.1} {:>19} {:>6}",
         outcome.plan.calls,
         counts.up_max,
         counts.offered,
         counts.refused.values().sum::<u64>(),
         delay.p50,
         delay.p99,
-        delay.p99 / self::delay(within).p99,
+        printed(ratio),
         lost(outcome),
     );
     reasons(outcome);
@@ -117,6 +121,15 @@ fn delay(outcome: &Outcome) -> &Measure {
 
 fn lost(outcome: &Outcome) -> u64 {
     outcome.losses.uplink_lost_samples + outcome.losses.downlink_lost_samples
+}
+
+/// Without a verdict the figures are those of a test that was too slow.
+const fn says_something(outcome: &Outcome) -> bool {
+    !matches!(outcome.verdict, Verdict::Refused { .. })
+}
+
+fn printed(ratio: Option<f64>) -> String {
+    ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
 }
 
 /// Why a test was not passed, below its row.

@@ -1,4 +1,5 @@
-//! A server and a load model as processes of this machine, so that one command shows what the machine can do.
+//! A server, a load model and, where calls need it, services for the fallback, as processes of this machine, so that one
+//! command shows what the machine can do.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
