@@ -3,10 +3,13 @@
 
 mod world;
 
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use patchcord::bridge::Offer;
+use patchcord::bridge::{Bridge, Offer};
 use patchcord::call::agent::Agent;
 use patchcord::load::line::{self, Exchange};
 use patchcord::load::model;
@@ -17,7 +20,9 @@ use patchcord::load::tally::Board;
 use patchcord::net::dial;
 use patchcord::provider::gemini::{Config as LiveConfig, Dialer};
 use patchcord::secret::Secret;
-use patchcord::store::Store;
+use patchcord::server::limits;
+use patchcord::store::{Handle, Store};
+use rustix::process::{Pid, Signal, kill_process};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
@@ -75,6 +80,7 @@ fn plan(target: &str) -> Plan {
         mix: MIX.map(|kind| Share { kind, weight: 1 }).to_vec(),
         seed: 1,
         model: Model::Simulated,
+        max_calls: None,
     }
 }
 
@@ -105,11 +111,84 @@ async fn five_callers_are_served_and_nothing_is_lost() {
     let samples = [losses.uplink_lost_samples, losses.uplink_doubled_samples];
     assert_eq!((samples, losses.probes_lost, losses.violations), ([0, 0], 0, 0));
     assert_eq!((losses.downlink_lost_samples, losses.downlink_doubled_samples), (0, 0));
+    assert!(outcome.measures.iter().all(|measure| measure.name != names::REFUSAL));
     assert_eq!(outcome.timeline.len(), seconds);
     assert!(outcome.server.is_some() && outcome.generator.model_lateness_p99_ms.is_some());
     let json = serde_json::to_string(&outcome).unwrap();
     let read: Outcome = serde_json::from_str(&json).unwrap();
     assert_eq!((read.plan, read.verdict, read.losses), (outcome.plan, outcome.verdict, losses));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_for_whom_there_is_no_room_are_refused_and_that_is_measured() {
+    let (dialer, control) = model().await;
+    let (store, _log) = Handle::pair(1000);
+    let limits = limits::Config { max_calls: Some(2), lag_max_ms: 0, ..limits::Config::default() };
+    let bridge = Bridge::new(store, Offer::live(dialer));
+    let front = Front::serve_limited(Agent::default(), bridge, Some(&limits)).await;
+    let exchange = exchange(&front.url);
+    let plan = Plan { duration_ms: 2000, max_calls: Some(2), ..plan(&exchange.webhook) };
+    let watch = Watch { server_pid: None, control: Some(control) };
+    let outcome = run::run(Arc::new(exchange), plan, watch, |_, _| (), std::future::pending()).await;
+    front.stop().await;
+
+    let counts = &outcome.counts;
+    assert_eq!((&counts.failed, counts.answered, counts.up_max), (&[].into(), 2, 2));
+    let refused = counts.refused.get("busy").copied().unwrap_or_default();
+    assert!(refused >= 3 && refused == counts.offered - 2, "{counts:?}");
+    let measure = outcome.measures.iter().find(|measure| measure.name == names::REFUSAL).unwrap();
+    assert_eq!((measure.count, measure.bar_p99), (refused, Some(50.0)));
+    assert!(measure.max > 0.0);
+    assert!(!format!("{:?}", outcome.verdict).contains("refused"), "{:?}", outcome.verdict);
+}
+
+/// The processes that this one started.
+fn children(parent: u32) -> Vec<u32> {
+    let processes =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let is_child = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The parent is field 4 (proc(5)); the name in field 2 ends with the last parenthesis.
+        let after_name = stat.rsplit(')').next().unwrap_or_default().to_owned();
+        after_name.split_whitespace().nth(1) == Some(&parent.to_string())
+    };
+    processes.filter_map(|name| name.parse().ok()).filter(is_child).collect()
+}
+
+#[test]
+fn an_interrupted_test_says_what_there_is_and_leaves_no_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("load.json");
+    let arguments =
+        ["load", "--calls", "2", "--ramp", "1s", "--duration", "60s", "--mix", "short=1,fallback=1"];
+    let mut load = Command::new(env!("CARGO_BIN_EXE_patchcord"))
+        .args(arguments)
+        .arg("--json")
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut progress = BufReader::new(load.stderr.take().unwrap()).lines();
+    let first = progress.next().unwrap().unwrap();
+    assert!(first.contains(" up "), "{first}");
+    // The server, the load model, and the services of the fallback.
+    let children = children(load.id());
+    assert_eq!(children.len(), 3);
+    kill_process(Pid::from_child(&load), Signal::INT).unwrap();
+    let told: Vec<_> = progress.map(Result::unwrap).collect();
+    assert!(told.iter().any(|line| line.starts_with("Interrupted: ")), "{told:?}");
+    let output = load.wait_with_output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{table}");
+    assert!(
+        table.starts_with("2 calls at once at http://127.0.0.1:") && table.contains(", interrupted\n"),
+        "{table}"
+    );
+    let outcome: Outcome = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!((outcome.ended, outcome.exit_code()), (Ended::Interrupted, 130));
+    let left: Vec<_> = children.iter().filter(|pid| Path::new(&format!("/proc/{pid}")).exists()).collect();
+    assert_eq!(left, [&0_u32; 0]);
 }
 
 #[tokio::test]

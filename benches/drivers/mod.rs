@@ -25,6 +25,46 @@ const FRAME: Duration = Duration::from_millis(20);
 /// Time over which calls begin one after the other.
 const STAGGER: Duration = Duration::from_millis(5);
 
+/// When a peer speaks, in frames: so many of every cycle, from the phase on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rhythm {
+    pub(crate) spoken: u64,
+    pub(crate) cycle: u64,
+    phase: u64,
+}
+
+impl Rhythm {
+    /// How long a reply is, about.
+    const REPLY: u64 = 100;
+
+    pub(crate) const WITHOUT_A_PAUSE: Self = Self::new(1, 1);
+
+    pub(crate) const fn new(spoken: u64, cycle: u64) -> Self {
+        Self { spoken, cycle, phase: 0 }
+    }
+
+    /// Replies that fill this share of the time, of which a whole number fits into so many frames.
+    pub(crate) fn filling(share: f64, frames: u64) -> Self {
+        let cycle = (Self::REPLY as f64 / share.clamp(0.01, 1.0)).round() as u64;
+        let cycle = frames / (frames / cycle).max(1);
+        Self::new((cycle as f64 * share).round() as u64, cycle)
+    }
+
+    pub(crate) fn share(self) -> f64 {
+        self.spoken as f64 / self.cycle as f64
+    }
+
+    /// That of one peer of many, who do not all speak at the same time.
+    fn of(self, peer: u64) -> Self {
+        const GOLDEN: f64 = 0.618_034;
+        Self { phase: ((peer as f64 * GOLDEN).fract() * self.cycle as f64) as u64, ..self }
+    }
+
+    const fn is_spoken(self, frame: u64) -> bool {
+        (frame + self.phase) % self.cycle < self.spoken
+    }
+}
+
 /// Callers at a port of this machine: each sends what the bridge sends to a model. Says how many messages came, and
 /// how many it sent, since all were connected.
 pub(crate) async fn callers(port: u16, count: usize) {
@@ -36,7 +76,8 @@ pub(crate) async fn callers(port: u16, count: usize) {
         let (socket, _) =
             tokio_tungstenite::client_async(format!("ws://127.0.0.1:{port}/"), stream).await.unwrap();
         let (frame, sent, received) = (Arc::clone(&frame), Arc::clone(&sent), Arc::clone(&received));
-        tokio::spawn(async move { talk(socket.into_inner(), &frame, &sent, &received).await });
+        let sending = Sending { frame, rhythm: Rhythm::WITHOUT_A_PAUSE, sent };
+        tokio::spawn(async move { talk(socket.into_inner(), sending, &received).await });
         tokio::time::sleep(STAGGER).await;
     }
     sent.store(0, Ordering::Relaxed);
@@ -47,8 +88,8 @@ pub(crate) async fn callers(port: u16, count: usize) {
     machine::ready(&format!("{messages} {}", sent.load(Ordering::Relaxed)));
 }
 
-/// A model behind TLS: to each connection it sends what a carrier is sent.
-pub(crate) async fn model(certificate: &Path, key: &Path) {
+/// A model behind TLS: to each connection it sends what a carrier is sent, in this rhythm.
+pub(crate) async fn model(certificate: &Path, key: &Path, rhythm: Rhythm) {
     let certificate = CertificateDer::from(std::fs::read(certificate).unwrap());
     let key = PrivateKeyDer::Pkcs8(std::fs::read(key).unwrap().into());
     let config =
@@ -58,14 +99,15 @@ pub(crate) async fn model(certificate: &Path, key: &Path) {
     machine::ready(&listener.local_addr().unwrap().port().to_string());
     let frame: Arc<[u8]> = unmasked(&to_carrier()).into();
     let accepting = async {
-        loop {
+        for peer in 0.. {
             let (stream, _) = listener.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();
             let (acceptor, frame) = (acceptor.clone(), Arc::clone(&frame));
+            let sending = Sending { frame, rhythm: rhythm.of(peer), sent: Arc::default() };
             tokio::spawn(async move {
                 let stream = acceptor.accept(stream).await.unwrap();
                 let socket = tokio_tungstenite::accept_async(stream).await.unwrap();
-                talk(socket.into_inner(), &frame, &AtomicU64::new(0), &AtomicU64::new(0)).await;
+                talk(socket.into_inner(), sending, &AtomicU64::new(0)).await;
             });
         }
     };
@@ -75,21 +117,29 @@ pub(crate) async fn model(certificate: &Path, key: &Path) {
     }
 }
 
-/// Sends the frame every 20 ms, late ones at once, and counts the bytes that come, until either fails.
-async fn talk(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    frame: &[u8],
-    sent: &AtomicU64,
-    received: &AtomicU64,
-) {
+/// What a peer sends, and how often it did.
+struct Sending {
+    frame: Arc<[u8]>,
+    rhythm: Rhythm,
+    sent: Arc<AtomicU64>,
+}
+
+/// Sends the frame every 20 ms in which it speaks, late ones at once, and counts the bytes that come, until either
+/// fails.
+async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, sending: Sending, received: &AtomicU64) {
+    let Sending { frame, rhythm, sent } = sending;
+    let mut frames = 0..;
     let mut ticks = interval_at(Instant::now() + FRAME, FRAME);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut buffer = vec![0; 4096];
     loop {
         tokio::select! {
             _ = ticks.tick() => {
+                if !frames.next().is_some_and(|number| rhythm.is_spoken(number)) {
+                    continue;
+                }
                 let written = async {
-                    stream.write_all(frame).await?;
+                    stream.write_all(&frame).await?;
                     stream.flush().await
                 };
                 if written.await.is_err() {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::playout::Playout;
+use super::playout::{Playout, Replies};
 use super::recording::{Recordings, Turn};
 use super::script::{Act, TurnId};
 use super::sound::{self, FRAME, FRAME_TIME, PROBE_FRAMES};
@@ -88,14 +88,20 @@ struct Story {
 
 impl Caller {
     /// A caller whose stream begins now; `writer` has said so already.
-    pub fn new(recordings: Arc<Recordings>, acts: Vec<Act>, writer: Writer, began: Instant) -> Self {
+    pub fn new(
+        recordings: Arc<Recordings>,
+        acts: Vec<Act>,
+        writer: Writer,
+        replies: Replies,
+        began: Instant,
+    ) -> Self {
         Self {
             recordings,
             acts: acts.into(),
             stage: Stage::Begin,
             began,
             frames: 0,
-            playout: Playout::default(),
+            playout: Playout::new(replies),
             reader: Reader::new(writer.stream_sid()),
             writer,
             story: Story::default(),
@@ -383,3 +389,6 @@ impl Caller {
         self.writer.media(self.frames * FRAME_TIME.as_millis() as u64, payload)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ fn doubts(evidence: Evidence<'_>) -> Vec<String> {
     let mut doubts = overload(generator);
     if counts.offered == 0 {
         doubts.push("no call was placed: let the test run longer".to_owned());
-    } else if has_probes && counts.answered > 0 && losses.probes < PROBES_MIN {
+    } else if has_probes && plan.has_probes() && counts.answered > 0 && losses.probes < PROBES_MIN {
         doubts.push(format!(
             "only {} probes were sent, {PROBES_MIN} are needed: let the test run longer, or place more calls",
             losses.probes
@@ -87,7 +87,7 @@ fn overload(generator: &Generator) -> Vec<String> {
 
 /// What the server did wrong.
 fn faults(evidence: Evidence<'_>) -> Vec<String> {
-    let Evidence { counts, measures, losses, .. } = evidence;
+    let Evidence { plan, counts, measures, losses, .. } = evidence;
     let mut faults = Vec::new();
     for measure in measures.iter().filter(|measure| measure.count > 0) {
         if let Some(bar) = measure.bar_p99.filter(|bar| measure.p99 > *bar) {
@@ -98,7 +98,7 @@ fn faults(evidence: Evidence<'_>) -> Vec<String> {
     for (reason, count) in &counts.failed {
         faults.push(format!("{count} calls failed: {reason}"));
     }
-    for (reason, count) in &counts.refused {
+    for (reason, count) in counts.refused.iter().filter(|_| !plan.is_beyond_limit()) {
         faults.push(format!("{count} calls were refused: {reason}"));
     }
     let lost = [
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
     use crate::load::histogram::Delays;
-    use crate::load::outcome::{Arrivals, Model};
+    use crate::load::outcome::{Arrivals, Kind, Model, Share};
 
     /// Everything that is judged, all of it well.
     struct Case {
@@ -129,6 +129,9 @@ mod tests {
         delay_ms: u64,
         losses: Losses,
         generator: Generator,
+        max_calls: Option<u32>,
+        refusal_ms: u64,
+        kind: Kind,
     }
 
     impl Case {
@@ -148,7 +151,16 @@ mod tests {
                     cpu_share_bar: CPU_SHARE_BAR,
                     ..Generator::default()
                 },
+                max_calls: None,
+                refusal_ms: 3,
+                kind: Kind::Short,
             }
+        }
+
+        /// Seven calls, by a server that was told to admit so many.
+        fn refuse(&mut self, max_calls: Option<u32>) {
+            self.max_calls = max_calls;
+            self.counts.refused = [("busy".to_owned(), 7)].into();
         }
 
         fn judge(&self) -> Verdict {
@@ -160,16 +172,22 @@ mod tests {
                 ramp_ms: 0,
                 duration_ms: 0,
                 arrivals: Arrivals::Steady,
-                mix: Vec::new(),
+                mix: vec![Share { kind: self.kind, weight: 1 }],
                 seed: 1,
                 model: Model::Simulated,
+                max_calls: self.max_calls,
             };
-            let mut delays = Delays::default();
-            delays.record(std::time::Duration::from_millis(self.delay_ms));
+            let measure = |name, ms, bar| {
+                let mut delays = Delays::default();
+                delays.record(std::time::Duration::from_millis(ms));
+                delays.measure(name, name, Some(bar))
+            };
+            let measures =
+                [measure("added delay", self.delay_ms, 60.0), measure("refusal", self.refusal_ms, 50.0)];
             verdict(Evidence {
                 plan: &plan,
                 counts: &self.counts,
-                measures: &[delays.measure("added_delay", "added", Some(60.0))],
+                measures: &measures,
                 losses: &self.losses,
                 generator: &self.generator,
                 has_probes: true,
@@ -184,10 +202,14 @@ mod tests {
     #[case::an_underrun(|case: &mut Case| case.losses.underruns = 1, 1, "ran dry")]
     #[case::a_failed_call(|case: &mut Case| case.counts.failed = [("x".into(), 2)].into(), 1, "2 calls failed: x")]
     #[case::a_refused_call(|case: &mut Case| case.counts.refused = [("busy".into(), 1)].into(), 1, "refused: busy")]
+    #[case::refused_as_it_should(|case: &mut Case| case.refuse(Some(99)), 0, "")]
+    #[case::refused_below_the_limit(|case: &mut Case| case.refuse(Some(100)), 1, "7 calls were refused: busy")]
+    #[case::a_slow_refusal(|case: &mut Case| case.refusal_ms = 51, 1, "refusal: p99 51.0 ms, the bar is 50")]
     #[case::a_late_generator(|case: &mut Case| case.generator.lateness_p99_ms = 5.1, 2, "callers' frames left")]
     #[case::a_late_model(|case: &mut Case| case.generator.model_lateness_p99_ms = Some(6.0), 2, "load model was")]
     #[case::a_busy_core(|case: &mut Case| case.generator.cpu_share = Some(0.6), 2, "together took 90 %")]
     #[case::too_short(|case: &mut Case| case.losses.probes = 19, 2, "let the test run longer")]
+    #[case::without_probes(|case: &mut Case| (case.losses.probes, case.kind) = (0, Kind::Fallback), 0, "")]
     #[case::too_few_calls(|case: &mut Case| case.counts.up_max = 89, 2, "no more than 89 of 100")]
     #[case::no_call(|case: &mut Case| case.counts.offered = 0, 2, "no call was placed")]
     fn a_test_passes_fails_or_says_nothing(

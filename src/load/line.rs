@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::caller::{Caller, End};
 use super::outcome::Kind;
+use super::playout::Replies;
 use super::recording::Recordings;
 use super::script::script;
 use super::sound::Dice;
@@ -142,6 +143,7 @@ impl Phone<'_> {
             ("From", &from),
             ("To", to),
         ];
+        let posted = Instant::now();
         let answer = self.post(&self.exchange.webhook, &fields).await;
         let answer = answer.map_err(|error| Trouble::Failed(format!("webhook: {}", root(&error))))?;
         if !answer.status().is_success() {
@@ -153,7 +155,12 @@ impl Phone<'_> {
         }
         let document = answer.text().await;
         let document = document.map_err(|error| Trouble::Failed(format!("webhook: {}", root(&error))))?;
-        follow(&document, &self.exchange.webhook)
+        let answered = posted.elapsed();
+        let stream = follow(&document, &self.exchange.webhook);
+        if let Err(Trouble::Refused(_)) = &stream {
+            self.exchange.board.tally().heard.refusal.record(answered);
+        }
+        stream
     }
 
     async fn post(&self, url: &str, fields: &[(&str, &str)]) -> Result<reqwest::Response, reqwest::Error> {
@@ -192,7 +199,7 @@ impl Phone<'_> {
         link.send(&connected(), Importance::Control);
         link.send(&writer.start(&stream.parameters), Importance::Control);
         let (recordings, now) = (Arc::clone(&exchange.recordings), Instant::now());
-        let mut caller = Caller::new(recordings, acts, writer, now);
+        let mut caller = Caller::new(recordings, acts, writer, self.replies(), now);
         let timer = sleep_until(caller.poll_timeout().into());
         tokio::pin!(timer);
         let mut is_dropping = false;
@@ -233,6 +240,12 @@ impl Phone<'_> {
         ended
     }
 
+    /// The load model's replies have a length that is known; a fallback's, or another model's, have not.
+    fn replies(&self) -> Replies {
+        let is_known = self.exchange.has_probes && self.call.kind != Kind::Fallback;
+        if is_known { Replies::OfKnownLength } else { Replies::OfAnyLength }
+    }
+
     /// Tells the server's stream callback that the stream is over; whatever it answers.
     async fn tell_stopped(&self, stream: &Stream, stream_sid: &str) {
         let Some(Target { url, .. }) = &stream.status_callback else { return };
@@ -257,22 +270,22 @@ fn receive(incoming: Incoming, caller: &mut Caller, board: &Board) -> Result<(),
     Ok(())
 }
 
-/// The stream that the document opens.
+/// The stream that the document opens; or what becomes of the caller in place of it.
 fn follow(document: &str, url: &str) -> Result<Stream, Trouble> {
     let verbs = twiml::parse(document, url);
     let verbs = verbs.map_err(|error| Trouble::Failed(format!("webhook: {error}")))?;
     for verb in verbs {
-        match verb {
+        let refused = match verb {
             Verb::Connect { stream: Some(stream), .. } => return Ok(stream),
-            Verb::Reject { busy: true } => return Err(Trouble::Refused("busy".to_owned())),
-            Verb::Reject { busy: false } => return Err(Trouble::Refused("rejected".to_owned())),
-            Verb::Hangup => return Err(Trouble::Refused("hung up".to_owned())),
-            Verb::Connect { stream: None, .. }
-            | Verb::Pause(_)
-            | Verb::Redirect(_)
-            | Verb::Say(_)
-            | Verb::Unknown(_) => {}
-        }
+            Verb::Reject { busy: true } => "busy",
+            Verb::Reject { busy: false } => "rejected",
+            Verb::Hangup => "hung up",
+            Verb::Redirect(_) => "sent to another address",
+            Verb::Unknown(name) if name == "Dial" => "connected with somebody else",
+            Verb::Unknown(name) if name == "Record" => "asked to leave a message",
+            Verb::Connect { stream: None, .. } | Verb::Pause(_) | Verb::Say(_) | Verb::Unknown(_) => continue,
+        };
+        return Err(Trouble::Refused(refused.to_owned()));
     }
     Err(Trouble::Failed("webhook opened no stream".to_owned()))
 }
@@ -285,4 +298,66 @@ fn root(error: &dyn std::error::Error) -> String {
 /// A new id: two letters and 32 hexadecimal digits.
 fn sid(prefix: &str) -> String {
     format!("{prefix}{}", Uuid::new_v4().simple())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::net::link::Closure;
+
+    #[rstest]
+    #[case::stream(
+        "<Connect><Stream url='wss://a.example.com/media'/></Connect>",
+        "stream wss://a.example.com/media"
+    )]
+    #[case::announced(
+        "<Say>This call is recorded.</Say><Connect><Stream url='wss://b.example.com/'/></Connect>",
+        "stream wss://b.example.com/"
+    )]
+    #[case::busy("<Reject reason='busy'/>", "refused: busy")]
+    #[case::rejected("<Reject/>", "refused: rejected")]
+    #[case::hung_up("<Say>We are closed.</Say><Hangup/>", "refused: hung up")]
+    #[case::redirected(
+        "<Redirect method='POST'>https://b.example.com/voice</Redirect>",
+        "refused: sent to another address"
+    )]
+    #[case::transferred("<Dial>+14155550142</Dial><Hangup/>", "refused: connected with somebody else")]
+    #[case::voicemail("<Say>Busy.</Say><Record maxLength='180'/>", "refused: asked to leave a message")]
+    #[case::words_alone("<Say>Hello.</Say>", "failed: webhook opened no stream")]
+    #[case::no_stream("<Connect/>", "failed: webhook opened no stream")]
+    #[case::broken("<Connect>", "failed: webhook: not well-formed XML")]
+    fn a_document_opens_a_stream_or_refuses_the_call(#[case] verbs: &str, #[case] expected: &str) {
+        let document = format!("<Response>{verbs}</Response>");
+        let found = match follow(&document, "https://a.example.com/twilio/voice") {
+            Ok(stream) => format!("stream {}", stream.url),
+            Err(Trouble::Refused(reason)) => format!("refused: {reason}"),
+            Err(Trouble::Failed(reason)) => format!("failed: {reason}"),
+        };
+        assert!(found.starts_with(expected), "{found}");
+    }
+
+    #[rstest]
+    #[case::closed(Incoming::Closed(Closure::Frame { code: Some(1000), reason: String::new() }), Some("server closed the stream"), 0)]
+    #[case::stalled(Incoming::Stalled, Some("server does not read"), 0)]
+    #[case::binary(Incoming::Binary(bytes::Bytes::from_static(b"x")), None, 1)]
+    #[case::nonsense(Incoming::Text(bytes::Bytes::from_static(b"x")), None, 1)]
+    fn what_a_server_must_not_do_is_noted(
+        #[case] incoming: Incoming,
+        #[case] trouble: Option<&str>,
+        #[case] violations: u64,
+    ) {
+        let ids = Ids { account_sid: sid("AC"), call_sid: sid("CA"), stream_sid: sid("MZ") };
+        let recordings = Arc::new(Recordings::built_in().unwrap());
+        let mut caller =
+            Caller::new(recordings, Vec::new(), Writer::new(ids), Replies::OfKnownLength, Instant::now());
+        let board = Board::default();
+        match (receive(incoming, &mut caller, &board), trouble) {
+            (Ok(()), None) => {}
+            (Err(Trouble::Failed(reason)), Some(expected)) => assert_eq!(reason, expected),
+            (found, _) => panic!("{found:?}"),
+        }
+        assert_eq!(board.take().losses.violations, violations);
+    }
 }

@@ -34,6 +34,18 @@ pub struct Outcome {
     pub capacity: Option<Capacity>,
 }
 
+impl Outcome {
+    /// The exit code of the program: that of the verdict, or [`INTERRUPTED`].
+    pub fn exit_code(&self) -> u8 {
+        let is_cut_off =
+            self.capacity.as_ref().is_some_and(|capacity| capacity.stopped_by == StoppedBy::Interrupted);
+        if is_cut_off || self.ended == Ended::Interrupted { INTERRUPTED } else { self.verdict.exit_code() }
+    }
+}
+
+/// The exit code of a program that was interrupted: 128 and the number of SIGINT (POSIX, sh).
+pub const INTERRUPTED: u8 = 130;
+
 /// What was to be done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -56,6 +68,22 @@ pub struct Plan {
     /// The seed of everything random.
     pub seed: u64,
     pub model: Model,
+    /// How many calls the server was told to admit (`--max-calls`); where they are fewer than `calls`, others are
+    /// refused, as they should be. `null`: nothing is known of a limit.
+    #[serde(default)]
+    pub max_calls: Option<u32>,
+}
+
+impl Plan {
+    /// Callers of some kind send probes, if the load model answers; those of the fallback do not.
+    pub fn has_probes(&self) -> bool {
+        self.mix.iter().any(|share| share.kind != Kind::Fallback)
+    }
+
+    /// More callers were sent than the server was told to admit.
+    pub fn is_beyond_limit(&self) -> bool {
+        self.max_calls.is_some_and(|limit| limit < self.calls)
+    }
 }
 
 /// How calls arrive.
@@ -195,6 +223,8 @@ pub mod names {
     pub const SETUP: &str = "setup";
     /// From the start of the stream to the first sound.
     pub const FIRST_SOUND: &str = "first_sound";
+    /// From posting the webhook until the document that refuses the call was read. Only where calls were refused.
+    pub const REFUSAL: &str = "refusal";
 }
 
 /// So many measurements from this value to that of the next bin.

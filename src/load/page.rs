@@ -87,13 +87,20 @@ fn plan(plan: &Plan) -> String {
             "lasted",
             format!("{} until all calls were up, then {}", span(plan.ramp_ms), span(plan.duration_ms)),
         ),
-        ("calls at once", plan.calls.to_string()),
+        ("calls at once", limited(plan)),
         ("they came", arrivals(plan.arrivals).to_owned()),
         ("kinds, by weight", mix.join(", ")),
         ("model", model(plan.model).to_owned()),
         ("seed", plan.seed.to_string()),
         ("command", plan.command.clone()),
     ])
+}
+
+fn limited(plan: &Plan) -> String {
+    match plan.max_calls {
+        Some(limit) => format!("{}; the server admits {limit}", plan.calls),
+        None => plan.calls.to_string(),
+    }
 }
 
 fn instant(at: OffsetDateTime) -> String {

@@ -22,8 +22,18 @@ const SLACK: i64 = 12;
 /// Samples before a burst that its filters may make loud.
 const RINGING_MAX: i64 = 40;
 
+/// Whose replies are heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replies {
+    /// The load model's: each lasts a multiple of [`REPLY_UNIT`], so that what is missing is known.
+    OfKnownLength,
+    /// Anybody's, as loud as they are: nothing can be said of what is missing, and no probe is answered.
+    OfAnyLength,
+}
+
 #[derive(Debug)]
 pub struct Playout {
+    replies: Replies,
     /// When the buffer is empty; `None`: nothing ever came.
     end: Option<Instant>,
     /// The last thing was a `clear`.
@@ -73,9 +83,11 @@ pub struct Arrival {
     pub is_underrun: bool,
 }
 
-impl Default for Playout {
-    fn default() -> Self {
+impl Playout {
+    /// Nothing has been heard yet.
+    pub fn new(replies: Replies) -> Self {
         Self {
+            replies,
             end: None,
             is_cleared: false,
             run: Run::default(),
@@ -88,9 +100,7 @@ impl Default for Playout {
             audible: Threshold::above(AUDIBLE),
         }
     }
-}
 
-impl Playout {
     /// Appends mu-law that arrived at `now`; a reply that ended is added to `losses`.
     pub fn handle_media(&mut self, now: Instant, bytes: &[u8], losses: &mut Losses) -> Arrival {
         let gap = self.end.map(|end| now.saturating_duration_since(end));
@@ -161,7 +171,9 @@ impl Playout {
 
     /// Ends a reply that is over, so that it is counted.
     pub fn end_reply(&mut self, losses: &mut Losses) {
-        let Some(reply) = self.reply.take() else { return };
+        let Some(reply) = self.reply.take().filter(|_| self.replies == Replies::OfKnownLength) else {
+            return;
+        };
         let (unit, samples) = (samples_in(REPLY_UNIT) as i64, reply.samples - reply.quiet as i64);
         let surplus = (samples + unit / 2).rem_euclid(unit) - unit / 2;
         let surplus = if surplus.abs() <= SLACK { 0 } else { surplus };
@@ -195,7 +207,7 @@ impl Playout {
     }
 
     fn listen_to(&mut self, at: Instant, byte: u8) {
-        if self.audible.is_met(byte) {
+        if self.replies == Replies::OfKnownLength && self.audible.is_met(byte) {
             if self.last_burst.is_none_or(|last| at.saturating_duration_since(last) >= QUIET) {
                 self.bursts.push_back(at);
                 self.forget_ringing();
@@ -254,8 +266,12 @@ mod tests {
         line.chunks(FRAME).map(|frame| frame.iter().map(|&sample| g711::encode(sample)).collect()).collect()
     }
 
+    fn playout() -> Playout {
+        Playout::new(Replies::OfKnownLength)
+    }
+
     fn hear(frames: &[Vec<u8>]) -> (Losses, Playout) {
-        let (start, mut losses, mut playout) = (Instant::now(), Losses::default(), Playout::default());
+        let (start, mut losses, mut playout) = (Instant::now(), Losses::default(), playout());
         for (index, frame) in frames.iter().enumerate() {
             playout.handle_media(start + FRAME_TIME * index as u32, frame, &mut losses);
         }
@@ -279,8 +295,31 @@ mod tests {
     }
 
     #[test]
+    fn of_a_reply_of_unknown_length_nothing_is_missing() {
+        let (start, mut losses, mut playout) =
+            (Instant::now(), Losses::default(), Playout::new(Replies::OfAnyLength));
+        for (index, frame) in reply().iter().enumerate().filter(|(index, _)| *index != 20) {
+            playout.handle_media(start + FRAME_TIME * index as u32, frame, &mut losses);
+        }
+        playout.end_reply(&mut losses);
+        assert_eq!(Losses { underruns: 0, ..losses }, Losses::default());
+        assert!(playout.spoken(start + MS(1000)).is_some());
+    }
+
+    #[rstest]
+    #[case::of_the_load_model(Replies::OfKnownLength, false)]
+    #[case::of_anybody(Replies::OfAnyLength, true)]
+    fn a_loud_voice_is_a_reply_where_no_probe_is_answered(#[case] replies: Replies, #[case] expected: bool) {
+        let (start, mut losses, mut playout) = (Instant::now(), Losses::default(), Playout::new(replies));
+        let voice: Vec<_> =
+            tone(12_000, Duration::from_secs(1)).into_iter().step_by(3).map(g711::encode).collect();
+        playout.handle_media(start, &voice, &mut losses);
+        assert_eq!(playout.spoken(start + MS(10)).is_some(), expected);
+    }
+
+    #[test]
     fn a_burst_is_heard_when_what_waits_before_it_has_been_played() {
-        let (start, mut losses, mut playout) = (Instant::now(), Losses::default(), Playout::default());
+        let (start, mut losses, mut playout) = (Instant::now(), Losses::default(), playout());
         playout.handle_media(start, &[g711::MULAW_SILENCE; 800], &mut losses);
         let loud = g711::encode(28_000);
         playout.handle_media(
@@ -296,7 +335,7 @@ mod tests {
 
     #[test]
     fn what_is_cleared_is_not_heard_and_its_marks_come_back() {
-        let (start, mut losses, mut playout) = (Instant::now(), Losses::default(), Playout::default());
+        let (start, mut losses, mut playout) = (Instant::now(), Losses::default(), playout());
         for frame in reply() {
             playout.handle_media(start, &frame, &mut losses);
         }
@@ -310,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_late_frame_is_told_by_the_clock_of_those_before() {
-        let (start, mut losses, mut playout) = (Instant::now(), Losses::default(), Playout::default());
+        let (start, mut losses, mut playout) = (Instant::now(), Losses::default(), playout());
         let frame = [g711::MULAW_SILENCE; FRAME];
         let mut arrive = |ms| playout.handle_media(start + MS(ms), &frame, &mut losses);
         (0..10).for_each(|_| assert!(arrive(0).lateness.is_none_or(|late| late.is_zero())));

@@ -11,6 +11,9 @@ use super::outcome::{Losses, Measure, names};
 /// p99 of the added delay that a caller does not notice.
 pub const ADDED_DELAY_BAR_MS: f64 = 60.0;
 
+/// p99 of the time in which a caller for whom there is no room is told so.
+pub const REFUSAL_BAR_MS: f64 = 50.0;
+
 /// Where all calls write to.
 #[derive(Debug, Default)]
 pub struct Board {
@@ -59,6 +62,8 @@ pub struct Heard {
     pub frame_lateness: Delays,
     pub setup: Delays,
     pub first_sound: Delays,
+    /// How long refused calls waited for their answer.
+    pub refusal: Delays,
 }
 
 #[derive(Debug, Default)]
@@ -89,20 +94,22 @@ impl Tally {
 }
 
 impl Heard {
-    const fn all(&self) -> [&Delays; 7] {
-        let Self { added_delay, barge_in, answer, dead_air, frame_lateness, setup, first_sound } = self;
-        [added_delay, barge_in, answer, dead_air, frame_lateness, setup, first_sound]
+    const fn all(&self) -> [&Delays; 8] {
+        let Self { added_delay, barge_in, answer, dead_air, frame_lateness, setup, first_sound, refusal } =
+            self;
+        [added_delay, barge_in, answer, dead_air, frame_lateness, setup, first_sound, refusal]
     }
 
-    const fn all_mut(&mut self) -> [&mut Delays; 7] {
-        let Self { added_delay, barge_in, answer, dead_air, frame_lateness, setup, first_sound } = self;
-        [added_delay, barge_in, answer, dead_air, frame_lateness, setup, first_sound]
+    const fn all_mut(&mut self) -> [&mut Delays; 8] {
+        let Self { added_delay, barge_in, answer, dead_air, frame_lateness, setup, first_sound, refusal } =
+            self;
+        [added_delay, barge_in, answer, dead_air, frame_lateness, setup, first_sound, refusal]
     }
 
-    /// Rows of the outcome.
+    /// Rows of the outcome; that of refusals only if there were any.
     pub fn measures(&self) -> Vec<Measure> {
         let bar = Some(ADDED_DELAY_BAR_MS);
-        vec![
+        let mut measures = vec![
             self.added_delay.measure(names::ADDED_DELAY, "mouth to ear, added", bar),
             self.barge_in.measure(names::BARGE_IN, "barge-in to silence", None),
             self.answer.measure(names::ANSWER, "end of words to answer", None),
@@ -110,7 +117,12 @@ impl Heard {
             self.frame_lateness.measure(names::FRAME_LATENESS, "lateness of frames", None),
             self.setup.measure(names::SETUP, "webhook to open stream", None),
             self.first_sound.measure(names::FIRST_SOUND, "stream to first sound", None),
-        ]
+        ];
+        if !self.refusal.is_empty() {
+            let bar = Some(REFUSAL_BAR_MS);
+            measures.push(self.refusal.measure(names::REFUSAL, "webhook to refusal", bar));
+        }
+        measures
     }
 }
 

@@ -1,11 +1,12 @@
-//! A server and a load model as processes of this machine, so that one command shows what the machine can do.
+//! A server, a load model and, where calls need it, services for the fallback, as processes of this machine, so that one
+//! command shows what the machine can do.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -24,6 +25,9 @@ use crate::server::config::VOICE_PATH;
 pub(super) const TO: &str = "+13125550142";
 pub(super) const FALLBACK_TO: &str = "+13125550199";
 
+/// The variable of the key that all simulated services are shown; they take any.
+const KEY_VARIABLE: &str = "GEMINI_API_KEY";
+
 /// How long a process may take to begin, and to end.
 const START_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -31,10 +35,28 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 /// How often it is looked whether it has.
 const POLL: Duration = Duration::from_millis(50);
 
+/// What they are to be like.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    /// The server alone on the first core.
+    pub(super) is_pinned: bool,
+    /// With services for the fallback.
+    pub(super) has_fallback: bool,
+    /// Calls that the server admits; `None`: all of them.
+    pub(super) max_calls: Option<u32>,
+}
+
+/// Where the fallback's services would be if a test has no use for them: nobody listens at port 9 (RFC 863).
+const NOBODY: &str = "http://127.0.0.1:9";
+
+/// More than any test places.
+const MAX_CALLS: u32 = 100_000;
+
 #[derive(Debug)]
 pub(super) struct Host {
     server: Process,
     model: Process,
+    providers: Option<Process>,
     address: SocketAddr,
     about: About,
     token: Secret,
@@ -50,19 +72,27 @@ struct About {
 }
 
 impl Host {
-    /// Starts both, and waits until they are ready.
-    pub(super) async fn start(is_pinned: bool) -> anyhow::Result<Self> {
+    /// Starts them, and waits until they are ready.
+    pub(super) async fn start(setting: Setting) -> anyhow::Result<Self> {
         let folder = Folder::new()?;
         let ca_file = folder.0.join("ca.pem");
         let (model, about) = start_model(&ca_file).await?;
+        let (providers, helper) = if setting.has_fallback {
+            let (process, url) = start_providers().await?;
+            (Some(process), url)
+        } else {
+            (None, NOBODY.to_owned())
+        };
         // Its port was free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
         let config = folder.0.join("patchcord.toml");
-        std::fs::write(&config, configuration(address, &about, &folder.0))?;
+        let max_calls = setting.max_calls.unwrap_or(MAX_CALLS);
+        let configuration = configuration(address, &about, &folder.0, max_calls) + &fallback(&helper);
+        std::fs::write(&config, configuration)?;
         let token = Secret::new(Uuid::new_v4().simple().to_string());
-        let cores = if is_pinned { Some(pin::first()?) } else { None };
+        let cores = if setting.is_pinned { Some(pin::first()?) } else { None };
         let server = start_server(&config, &token, cores)?;
-        let mut host = Self { server, model, address, about, token, folder };
+        let mut host = Self { server, model, providers, address, about, token, folder };
         host.wait().await?;
         Ok(host)
     }
@@ -97,10 +127,13 @@ impl Host {
         Ok(())
     }
 
-    /// Ends both in an orderly way.
+    /// Ends them in an orderly way.
     pub(super) async fn stop(self) {
         self.server.stop().await;
         self.model.stop().await;
+        if let Some(providers) = self.providers {
+            providers.stop().await;
+        }
         drop(self.folder);
     }
 }
@@ -142,26 +175,44 @@ async fn start_model(ca_file: &Path) -> anyhow::Result<(Process, About)> {
         "127.0.0.1:0",
         "--ca-out",
     ]);
-    let mut model =
-        command.arg(ca_file).stdout(Stdio::piped()).spawn().context("cannot start the load model")?;
-    let output = model.stdout.take().context("the load model has no output")?;
-    let model = Process(model);
-    let first = tokio::task::spawn_blocking(move || first_line(output));
-    let first = timeout(START_MAX, first).await.context("the load model does not begin")???;
+    command.arg(ca_file);
+    let (model, first) = start_talking(command).await.context("the load model does not begin")?;
     let about = serde_json::from_str(&first).with_context(|| format!("the load model said `{first}`"))?;
     Ok((model, about))
 }
 
-fn first_line(output: ChildStdout) -> std::io::Result<String> {
-    let mut line = String::new();
-    BufReader::new(output).read_line(&mut line)?;
-    Ok(line)
+/// Simulated services for the fallback, and their address.
+async fn start_providers() -> anyhow::Result<(Process, String)> {
+    let mut command = program()?;
+    command.args(["simulate", "providers", "--port", "0"]);
+    let (providers, first) =
+        start_talking(command).await.context("the simulated services of the fallback do not begin")?;
+    Ok((providers, first.trim().to_owned()))
+}
+
+/// A process, and its first line; what it says later is read and forgotten, so that it never waits for a reader.
+async fn start_talking(mut command: Command) -> anyhow::Result<(Process, String)> {
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let output = child.stdout.take().context("it has no output")?;
+    let process = Process(child);
+    let (said, first) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        let mut line = String::new();
+        // Nobody waits any more if it took too long; it ends with the process.
+        let _ = said.send(output.read_line(&mut line).map(|_| line));
+        let _ = std::io::copy(&mut output, &mut std::io::sink());
+    });
+    let first = timeout(START_MAX, first).await.context("it said nothing")?.context("it said nothing")?;
+    let first = first?;
+    ensure!(!first.is_empty(), "it ended at once");
+    Ok((process, first))
 }
 
 fn start_server(config: &Path, token: &Secret, cores: Option<BTreeSet<u32>>) -> anyhow::Result<Process> {
     let mut command = program()?;
     command.args(["serve", "--config"]).arg(config).env("TWILIO_AUTH_TOKEN", token.expose());
-    command.env("GEMINI_API_KEY", "load-test").env_remove("DATABASE_URL").env("RUST_LOG", "error");
+    command.env(KEY_VARIABLE, "load-test").env_remove("DATABASE_URL").env("RUST_LOG", "error");
     // A process runs where the thread that starts it runs.
     let start = move || {
         if let Some(cores) = cores {
@@ -180,17 +231,27 @@ fn program() -> anyhow::Result<Command> {
     Ok(command)
 }
 
-fn configuration(address: SocketAddr, about: &About, folder: &Path) -> String {
+fn configuration(address: SocketAddr, about: &About, folder: &Path, max_calls: u32) -> String {
     let endpoint = &about.endpoint;
     let folder = folder.display();
     format!(
         "[server]\nlisten = '{address}'\npublic_url = 'http://{address}'\n\
-         [limits]\nmax_calls = 100000\ncalls_per_minute_per_caller = 0\nlag_max_ms = 0\n\
+         [limits]\nmax_calls = {max_calls}\ncalls_per_minute_per_caller = 0\nlag_max_ms = 0\n\
          [store]\npath = '{folder}/patchcord.db'\n\
          [live]\nendpoint = '{endpoint}'\nca_file = '{folder}/ca.pem'\n\
          [[agents]]\nname = 'load'\n\
          [[agents]]\nname = 'load-fallback'\nnumber = '{FALLBACK_TO}'\nmodel = '{REFUSED_MODEL}'\n"
     )
+}
+
+/// The services of the fallback at this address.
+fn fallback(url: &str) -> String {
+    let service = |of: &str| {
+        format!(
+            "[[fallback.{of}]]\nkind = 'openai'\nname = 'simulated'\nendpoint = '{url}/v1'\nkey_env = '{KEY_VARIABLE}'\n"
+        )
+    };
+    ["stt", "llm", "tts"].map(service).concat()
 }
 
 /// A folder of its own that is deleted at the end.

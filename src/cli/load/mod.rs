@@ -2,6 +2,7 @@
 
 mod arguments;
 mod host;
+mod interrupt;
 mod pin;
 mod render;
 
@@ -15,11 +16,13 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
 use tokio::net::lookup_host;
+use tokio_util::sync::CancellationToken;
 
-use self::host::Host;
+use self::host::{Host, Setting};
+use self::interrupt::Interrupt;
 use crate::load::capacity::{self, Search};
 use crate::load::line::{self, Exchange};
-use crate::load::outcome::{Arrivals, Ended, Model, Outcome, Plan, Share, Verdict};
+use crate::load::outcome::{Arrivals, Ended, INTERRUPTED, Kind, Model, Outcome, Plan, Share, Verdict};
 use crate::load::page;
 use crate::load::process;
 use crate::load::recording::Recordings;
@@ -86,6 +89,10 @@ struct Place {
     /// Without --url: the server alone on the first core, everything else on the others.
     #[arg(long, conflicts_with = "url")]
     pin: bool,
+    /// Without --url: how many calls the server admits at once. With more --calls the others are to be refused.
+    #[arg(long, value_name = "N", conflicts_with_all = ["url", "find_capacity"],
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_calls: Option<u32>,
     /// Where the load model of the server at --url tells about itself, as it printed; without it no probes are sent.
     #[arg(long, value_name = "HOST:PORT", requires = "url")]
     model_control: Option<String>,
@@ -107,8 +114,16 @@ struct Place {
 const AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let outcome = in_own_thread(args.place.pin, move || async move { Box::pin(test(&args)).await }).await?;
-    Ok(ExitCode::from(outcome.verdict.exit_code()))
+    let outcome = in_own_thread(args.place.pin, move || async move {
+        let (interrupt, stop) = (Interrupt::listen()?, CancellationToken::new());
+        tokio::select! {
+            biased;
+            () = interrupt.twice(&stop) => Ok(None),
+            outcome = Box::pin(test(&args, &stop)) => outcome,
+        }
+    });
+    let code = outcome.await?.map_or(INTERRUPTED, |outcome| outcome.exit_code());
+    Ok(ExitCode::from(code))
 }
 
 /// One thread costs less than several, and where it runs can be chosen.
@@ -132,18 +147,24 @@ where
     wait.await.context("the load test ended by itself")?
 }
 
-async fn test(args: &Args) -> anyhow::Result<Outcome> {
+/// What was found; `None` if `stop` came before a call was placed.
+async fn test(args: &Args, stop: &CancellationToken) -> anyhow::Result<Option<Outcome>> {
     let recordings = Arc::new(match &args.fixtures {
         Some(folder) => Recordings::load(folder)?,
         None => Recordings::built_in()?,
     });
     let outcome = if args.find_capacity {
-        Box::pin(find_capacity(args, &recordings)).await?
+        Box::pin(find_capacity(args, &recordings, stop)).await?
     } else {
-        Box::pin(attempt(args, &recordings, args.calls)).await?
+        Box::pin(attempt(args, &recordings, args.calls, stop)).await?
     };
-    render::print(&outcome)?;
-    args.files.write(&outcome)?;
+    match &outcome {
+        Some(outcome) => {
+            render::print(outcome)?;
+            args.files.write(outcome)?;
+        }
+        None => eprintln!("Interrupted before a call was placed."),
+    }
     Ok(outcome)
 }
 
@@ -164,13 +185,20 @@ impl Files {
 
 /// Tries numbers of calls until the most that are well are found. The outcome is that of those; if none were well, that
 /// of the last.
-async fn find_capacity(args: &Args, recordings: &Arc<Recordings>) -> anyhow::Result<Outcome> {
+async fn find_capacity(
+    args: &Args,
+    recordings: &Arc<Recordings>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Outcome>> {
     let mut search = Search::new(args.calls, args.calls_max);
     let (mut best, mut last, mut steps) = (None::<Outcome>, None, Vec::new());
     let mut is_interrupted = false;
     while let Some(calls) = search.poll() {
         eprintln!("Trying {calls} calls at once …");
-        let outcome = Box::pin(attempt(args, recordings, calls)).await?;
+        let Some(outcome) = Box::pin(attempt(args, recordings, calls, stop)).await? else {
+            is_interrupted = true;
+            break;
+        };
         is_interrupted = outcome.ended == Ended::Interrupted;
         if is_interrupted {
             last = Some(outcome);
@@ -186,22 +214,41 @@ async fn find_capacity(args: &Args, recordings: &Arc<Recordings>) -> anyhow::Res
         }
     }
     let capacity = search.capacity(best.as_ref(), steps, is_interrupted);
-    let outcome = best.or(last).context("nothing was tried")?;
-    Ok(Outcome { capacity: Some(capacity), ..outcome })
+    Ok(best.or(last).map(|outcome| Outcome { capacity: Some(capacity), ..outcome }))
 }
 
-/// So many calls, at a server of its own if none is named.
-async fn attempt(args: &Args, recordings: &Arc<Recordings>, calls: u32) -> anyhow::Result<Outcome> {
+/// So many calls, at a server of its own if none is named; `None` if `stop` came before.
+async fn attempt(
+    args: &Args,
+    recordings: &Arc<Recordings>,
+    calls: u32,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Outcome>> {
     let host = match &args.url {
         Some(_) => None,
-        None => Some(Host::start(args.place.pin).await?),
+        None => {
+            let Some(host) = stop.run_until_cancelled(Host::start(setting(args))).await else {
+                return Ok(None);
+            };
+            Some(host?)
+        }
     };
     let target = Target::find(args, host.as_ref()).await?;
-    let outcome = Box::pin(place_calls(args, &target, Arc::clone(recordings), calls)).await?;
+    let (exchange, plan) = prepare(args, &target, Arc::clone(recordings), calls)?;
+    let stopped = stop.cancelled();
+    let outcome = Box::pin(run::run(exchange, plan, target.watch, render::progress, stopped)).await;
     if let Some(host) = host {
         host.stop().await;
     }
-    Ok(outcome)
+    Ok(Some(outcome))
+}
+
+fn setting(args: &Args) -> Setting {
+    Setting {
+        is_pinned: args.place.pin,
+        has_fallback: mix(args).iter().any(|share| share.kind == Kind::Fallback),
+        max_calls: args.place.max_calls,
+    }
 }
 
 /// Whom to call, and whom to look at.
@@ -250,12 +297,12 @@ impl Target {
     }
 }
 
-async fn place_calls(
+fn prepare(
     args: &Args,
     target: &Target,
     recordings: Arc<Recordings>,
     calls: u32,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<(Arc<Exchange>, Plan)> {
     let has_probes = target.watch.control.is_some();
     let tls = dial::tls(target.authority.clone());
     let exchange = Exchange {
@@ -280,11 +327,9 @@ async fn place_calls(
         mix: mix(args),
         seed: args.seed,
         model: if has_probes { Model::Simulated } else { Model::Other },
+        max_calls: args.place.max_calls,
     };
-    let stop = async {
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    Ok(run::run(Arc::new(exchange), plan, target.watch, render::progress, stop).await)
+    Ok((Arc::new(exchange), plan))
 }
 
 fn mix(args: &Args) -> Vec<Share> {

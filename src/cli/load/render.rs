@@ -126,7 +126,7 @@ fn capacity(out: &mut String, capacity: &Capacity) -> std::fmt::Result {
         let Step { calls, delay_p50_ms, delay_p99_ms, .. } = step;
         writeln!(out, "  {calls:>6}{delay_p50_ms:>10.1}{delay_p99_ms:>10.1}{share:>12}  {word}")?;
     }
-    let Some(calls) = capacity.calls else { return writeln!(out, "  not even the first step was well") };
+    let Some(calls) = capacity.calls else { return writeln!(out, "  {}", why_nothing(capacity.stopped_by)) };
     write!(out, "  {calls} calls")?;
     if let Some(per_core) = capacity.calls_per_core {
         write!(out, ", {per_core:.0} per core of the server")?;
@@ -135,6 +135,21 @@ fn capacity(out: &mut String, capacity: &Capacity) -> std::fmt::Result {
         write!(out, "; admit {limit} at most")?;
     }
     writeln!(out, ". {}", why_it_stopped(capacity.stopped_by))
+}
+
+/// Why no number of calls was found.
+const fn why_nothing(by: StoppedBy) -> &'static str {
+    match by {
+        StoppedBy::Found => "Not even one call was well; the reasons are below.",
+        StoppedBy::CallsMax => "No number of calls that was tried was well; the reasons are below.",
+        StoppedBy::Generator => {
+            "No limit was found: with every number of calls the load test itself was too slow or saw too little, so \
+             nothing can be said of the server. What to do about it is below."
+        }
+        StoppedBy::Interrupted => {
+            "No limit was found: the search was interrupted before a number of calls was well."
+        }
+    }
 }
 
 const fn why_it_stopped(by: StoppedBy) -> &'static str {
@@ -158,4 +173,53 @@ fn verdict(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
 
 fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const LIMIT: &str = "admit 160 at most";
+
+    #[rstest]
+    #[case::found(Some(200), StoppedBy::Found, &["200 calls, 200 per core of the server; admit 160 at most. More were"])]
+    #[case::more(Some(200), StoppedBy::Generator, &[LIMIT, "the server may carry more"])]
+    #[case::interrupted(Some(200), StoppedBy::Interrupted, &[LIMIT, "The search was interrupted."])]
+    #[case::none(None, StoppedBy::Found, &["Not even one call was well"])]
+    #[case::only_doubts(None, StoppedBy::Generator, &["No limit was found", "What to do about it is below"])]
+    #[case::at_once(None, StoppedBy::Interrupted, &["No limit was found", "interrupted"])]
+    fn a_search_says_what_it_found(
+        #[case] calls: Option<u32>,
+        #[case] stopped_by: StoppedBy,
+        #[case] expected: &[&str],
+    ) {
+        let step = Step {
+            calls: 250,
+            verdict: Verdict::Refused { reasons: Vec::new() },
+            delay_p50_ms: 15.0,
+            delay_p99_ms: 30.0,
+            losses: Losses::default(),
+            server_cpu_share: None,
+            generator_lateness_p99_ms: 9.0,
+        };
+        let found = Capacity {
+            calls,
+            too_many: None,
+            stopped_by,
+            calls_per_core: calls.map(f64::from),
+            cpu_ms_per_call_second: None,
+            rss_per_call_bytes: None,
+            admission_limit: calls.map(|calls| calls / 5 * 4),
+            steps: vec![step],
+        };
+        let mut out = String::new();
+        capacity(&mut out, &found).unwrap();
+        for expected in expected {
+            assert!(out.contains(expected), "{out}");
+        }
+        assert_eq!(out.contains("admit"), calls.is_some(), "{out}");
+        assert!(out.contains("no verdict"), "{out}");
+    }
 }

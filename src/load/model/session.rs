@@ -245,3 +245,6 @@ struct RealtimeInput<'a> {
 struct Blob<'a> {
     data: &'a str,
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,10 @@ pub(super) fn measure(name: &str) -> Option<&'static str> {
             "From placing the call until the server has answered the carrier's request and the stream of sound is open. \
              The caller hears it ring."
         }
+        names::REFUSAL => {
+            "How long a caller for whom there was no room waited until the server said so. A server that is full has to \
+             say it quickly: the caller hears nothing until then."
+        }
         names::FIRST_SOUND => "From the open stream to the first sound that the caller hears.",
         _ => return None,
     })

@@ -6,7 +6,7 @@ use std::ops::Range;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-const SIZE: (u32, u32) = (860, 250);
+const SIZE: (u32, u32) = (860, 262);
 const INK: RGBColor = RGBColor(0x1D, 0x24, 0x30);
 const GRID: RGBColor = RGBColor(0xD9, 0xDD, 0xE3);
 const BAR: RGBColor = RGBColor(0xB3, 0x26, 0x1E);
@@ -152,7 +152,7 @@ fn onto(
     let mut chart = ChartBuilder::on(&area)
         .margin(6)
         .margin_right(28)
-        .x_label_area_size(40)
+        .x_label_area_size(52)
         .y_label_area_size(72)
         .build_cartesian_2d(x, y)?;
     chart

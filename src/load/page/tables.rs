@@ -106,6 +106,10 @@ pub(super) fn capacity(capacity: &Capacity) -> String {
     }
     said += match capacity.stopped_by {
         StoppedBy::Found => "",
+        StoppedBy::Generator if capacity.calls.is_none() => {
+            " The load test itself was too slow or saw too little, so nothing can be said of the server; what to do \
+             about it is at the top."
+        }
         StoppedBy::CallsMax => " More were not tried.",
         StoppedBy::Generator => " The load test cannot place more from here: the server may carry more.",
         StoppedBy::Interrupted => " The search was interrupted.",

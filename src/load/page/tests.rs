@@ -36,6 +36,7 @@ fn outcome() -> Outcome {
             mix: vec![Share { kind: Kind::Short, weight: 3 }, Share { kind: Kind::Dtmf, weight: 1 }],
             seed: 1,
             model: Model::Simulated,
+            max_calls: None,
         },
         ended: Ended::Completed,
         verdict: Verdict::Passed,
@@ -215,7 +216,10 @@ fn a_page_asks_nobody_for_anything() {
 
 #[test]
 fn the_page_names_and_explains_every_measure() {
-    let outcome = outcome();
+    let mut tally = Tally::default();
+    tally.heard.refusal.record(std::time::Duration::from_millis(3));
+    let outcome = Outcome { measures: tally.heard.measures(), ..outcome() };
+    assert_eq!(outcome.measures.len(), 8);
     let page = page(&outcome);
     for measure in &outcome.measures {
         assert!(page.contains(&format!("<td>{}</td>", measure.title)), "{}", measure.title);
@@ -239,8 +243,21 @@ fn the_page_names_and_explains_every_measure() {
 )]
 #[case::failed(hostile(), &["Failed: with up to 20 calls", "2 refused: ", "1 failed: "])]
 #[case::searched(hostile(), &["With 200 calls at once all was well. 225 were too many.", "admit 160 at most"])]
+#[case::found_nothing(
+    Outcome {
+        capacity: Some(Capacity {
+            calls: None, too_many: None, admission_limit: None, stopped_by: StoppedBy::Generator, ..capacity()
+        }),
+        ..empty()
+    },
+    &["With no number of calls that was tried all was well. The load test itself was too slow or saw too little"]
+)]
 #[case::refused(empty(), &["No verdict: ", "<li>no call was placed</li>", "interrupted", "There are no plots"])]
 #[case::nothing(empty(), &["Nothing was looked at", "not known", "nothing to believe"])]
+#[case::limited(
+    Outcome { plan: Plan { max_calls: Some(15), ..outcome().plan }, ..outcome() },
+    &["<dd>20; the server admits 15</dd>"]
+)]
 #[case::of_another_model(
     Outcome { plan: Plan { model: Model::Other, ..outcome().plan }, ..outcome() },
     &["delay and losses were not measured"]
