@@ -302,7 +302,7 @@ pub struct ServerCost {
     /// The same by time: 2.0 are two full cores.
     pub cpu_share_mean: f64,
     pub cpu_share_max: f64,
-    /// Resident memory before the first call.
+    /// Resident memory before the first call. A server that the test has started has had one call that does not count.
     pub rss_base_bytes: u64,
     pub rss_max_bytes: u64,
     /// What was added, by the most calls that were up.

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::host::{Host, Setting};
 use self::interrupt::Interrupt;
 use crate::load::capacity::{self, Search};
-use crate::load::line::{self, Exchange};
+use crate::load::line::{self, Call, Exchange};
 use crate::load::outcome::{Arrivals, Ended, INTERRUPTED, Kind, Model, Outcome, Plan, Share, Verdict};
 use crate::load::page;
 use crate::load::process;
@@ -234,6 +234,9 @@ async fn attempt(
         }
     };
     let target = Target::find(args, host.as_ref()).await?;
+    if host.is_some() {
+        warm_up(args, &target, recordings, stop).await?;
+    }
     let (exchange, plan) = prepare(args, &target, Arc::clone(recordings), calls)?;
     let stopped = stop.cancelled();
     let outcome = Box::pin(run::run(exchange, plan, target.watch, render::progress, stopped)).await;
@@ -241,6 +244,22 @@ async fn attempt(
         host.stop().await;
     }
     Ok(Some(outcome))
+}
+
+/// A server that has just been started reads its program and makes its first connections in its first call. That call
+/// is not measured.
+async fn warm_up(
+    args: &Args,
+    target: &Target,
+    recordings: &Arc<Recordings>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    eprintln!("One call warms the server up …");
+    let (exchange, _) = prepare(args, target, Arc::clone(recordings), 1)?;
+    let call = Call { kind: Kind::HangUp, seed: args.seed };
+    // What is wrong with it shows in the others.
+    stop.run_until_cancelled(line::place(exchange, call)).await;
+    Ok(())
 }
 
 fn setting(args: &Args) -> Setting {
