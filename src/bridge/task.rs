@@ -202,7 +202,13 @@ where
     }
 
     fn tell_live(&mut self, link: LinkId, mut command: live::Command) {
-        let kind = if matches!(command, live::Command::Audio(_)) { Kind::Audio } else { Kind::Control };
+        let kind = if !matches!(command, live::Command::Audio(_)) {
+            Kind::Control
+        } else if self.machine.call().is_caller_quiet() {
+            Kind::Quiet
+        } else {
+            Kind::Audio
+        };
         if let live::Command::Setup(setup) = &mut command
             && let Some(endpoint) = self.upstream.endpoint(link)
         {

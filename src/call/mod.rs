@@ -131,6 +131,11 @@ impl Call {
         self.outbox.ledger().call()
     }
 
+    /// Whether the caller has been silent for a while: what is sent of it may wait for company.
+    pub fn is_caller_quiet(&self) -> bool {
+        self.uplink.is_quiet()
+    }
+
     /// The pipeline as it is set up, for people.
     pub fn pipeline(&self) -> String {
         format!(

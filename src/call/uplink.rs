@@ -23,6 +23,9 @@ const CATCH_UP: usize = 4;
 /// Audio before the detected begin of speech that belongs to it.
 const PREROLL: Duration = Duration::from_millis(300);
 
+/// Silence after which the caller's audio is in no hurry.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
+
 /// Gaps in the carrier's numbering up to this long are filled with silence; beyond, the numbering is taken anew.
 const FILL_MAX: Duration = Duration::from_secs(1);
 
@@ -185,6 +188,13 @@ impl Uplink {
     /// Whether the caller speaks, by energy, with the pauses of speech.
     pub(super) const fn is_speaking(&self) -> bool {
         self.vad.is_speaking()
+    }
+
+    /// Whether nothing was loud for so long that nobody waits for the next 40 ms: a model that decides by silence that
+    /// the caller has finished has done so.
+    pub(super) fn is_quiet(&self) -> bool {
+        let samples = self.vad.position().saturating_sub(self.vad.last_loud());
+        Rate::LINE.millis(samples) > QUIET_AFTER.as_millis() as u64
     }
 
     pub(super) const fn speech(&self) -> Option<Speech> {
