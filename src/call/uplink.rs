@@ -428,6 +428,25 @@ mod tests {
         assert_eq!(line.sent.len(), sent_ms * 16);
     }
 
+    #[rstest]
+    #[case::just_answered(0, 49, false)]
+    #[case::answered_and_silent(0, 51, true)]
+    #[case::spoke_a_moment_ago(10, 49, false)]
+    #[case::spoke_a_while_ago(10, 51, true)]
+    fn the_caller_is_quiet_after_a_second_until_anything_is_loud(
+        #[case] loud: usize,
+        #[case] silent: usize,
+        #[case] expected: bool,
+    ) {
+        let mut line = Line::new();
+        for chunk in speech(160 * loud).chunks(160).chain(vec![&[0; 160][..]; silent]) {
+            line.chunk(None, chunk, true);
+        }
+        assert_eq!(line.uplink.is_quiet(), expected);
+        line.chunk(None, &[&[0; 80][..], &speech(80)].concat(), true);
+        assert!(!line.uplink.is_quiet(), "10 ms are enough");
+    }
+
     #[test]
     fn audio_before_the_session_is_held_and_sent_first_at_four_times_real_time() {
         let mut line = Line::new();
