@@ -191,6 +191,39 @@ async fn calls_add_up_by_day_agent_and_model(#[case] kind: Kind) {
     assert_eq!((none.total.counts.calls, none.total.failed_share, none.total.latency), (0, None, None));
 }
 
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn the_longest_waits_are_the_same_however_they_are_searched(#[case] kind: Kind) {
+    let log = Log::with(kind, &calls()).await;
+    let query = log.query().await;
+    let (agent, business) = (Some("reception".to_owned()), Some(query_business(&query).await));
+    let scopes = [
+        Scope::default(),
+        Scope { agent: agent.clone(), ..Scope::default() },
+        Scope { business: business.clone(), ..Scope::default() },
+        Scope { agent, business, since: Some(date!(2026 - 11 - 21)), ..Scope::default() },
+    ];
+    let ask = async || {
+        let mut answers = Vec::new();
+        for scope in &scopes {
+            answers.push(query.stats(scope).await.unwrap().longest_dead_air);
+        }
+        answers
+    };
+    let sorted = ask().await;
+    assert!(sorted.iter().all(|waits| !waits.is_empty()), "{sorted:?}");
+    // So many calls are not sorted.
+    log.run("UPDATE daily SET calls = calls + 100000").await;
+    assert_eq!(ask().await, sorted);
+}
+
+/// The business of some call.
+async fn query_business(query: &Query) -> String {
+    query.calls(&Filter::default(), &Page::default()).await.unwrap().calls[0].summary.business_id.clone()
+}
+
 /// Text that was meant to be something else than text.
 const HOSTILE: [&str; 10] = [
     "'; DROP TABLE calls; -- \" ` \\ %s ?1 $1 :a",
