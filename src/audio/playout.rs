@@ -1,8 +1,8 @@
 //! Paced playout: what is sent to the caller and when, and what of it was heard.
 //!
 //! The far side plays a first-in first-out buffer in real time. Audio is sent at once up to a lead ahead of
-//! that clock and then paced, so that an interruption throws away little and what was *heard* is known to one
-//! frame. Knows nothing of turns or protocols; positions count the samples ever pushed.
+//! that clock and then paced, in bursts of a few frames, so that an interruption throws away little and what was
+//! *heard* is known to one frame. Knows nothing of turns or protocols; positions count the samples ever pushed.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,9 +11,13 @@ use super::queue::Queue;
 use super::{Frame, Rate};
 use crate::id::MarkId;
 
-/// How far ahead of the caller's ear audio is sent. 200 ms rides out the jitter of a public network; more
-/// would only be thrown away at the next interruption.
-pub const LEAD: Duration = Duration::from_millis(200);
+/// How far ahead of the caller's ear audio is sent, at most: 160 to 240 ms ride out the jitter of a public network;
+/// more would only be thrown away at the next interruption.
+pub const LEAD: Duration = Duration::from_millis(240);
+
+/// Once the lead is full, audio waits until this much of it may leave at once. Frames that leave together cost the
+/// system little more than one of them.
+pub const BURST: Duration = Duration::from_millis(80);
 
 /// Audio between two marks. One mark per frame is reported to cause delays at the carrier; two a second give
 /// all the accuracy that the clock needs.
@@ -54,13 +58,23 @@ pub struct Playout {
     ends: VecDeque<u64>,
     /// When the far side will have played everything that was sent.
     buffer_end: Option<Instant>,
+    /// Whether audio goes out as it comes, until the lead is full; if not, the next burst is waited for.
+    is_filling: bool,
     marks: Marks,
 }
 
 impl Playout {
     pub fn new(rate: Rate) -> Self {
         let marks = Marks::new(rate);
-        Self { rate, queue: Queue::default(), sent: 0, ends: VecDeque::new(), buffer_end: None, marks }
+        Self {
+            rate,
+            queue: Queue::default(),
+            sent: 0,
+            ends: VecDeque::new(),
+            buffer_end: None,
+            is_filling: true,
+            marks,
+        }
     }
 
     /// Appends speech.
@@ -99,7 +113,8 @@ impl Playout {
             return Some(Item::Mark(self.marks.take(self.sent, due)));
         }
         let len = self.sendable()?;
-        if self.due(len).is_some_and(|due| due > now) {
+        self.is_filling = self.due(len).is_none_or(|due| due <= now);
+        if !self.is_filling {
             return None;
         }
         let mut samples = [0; Frame::CAPACITY];
@@ -178,10 +193,10 @@ impl Playout {
         (len > 0 && self.queue.len() >= len).then_some(len)
     }
 
-    /// When the next `len` samples may go out: so that the lead is never exceeded.
+    /// When the next `len` samples may go out: so that the lead is never exceeded, nor a burst begun too early.
     fn due(&self, len: usize) -> Option<Instant> {
-        let end = self.buffer_end? + self.duration(len as u64);
-        end.checked_sub(LEAD)
+        let room = if self.is_filling { self.duration(len as u64) } else { BURST };
+        (self.buffer_end? + room).checked_sub(LEAD)
     }
 
     fn duration(&self, samples: u64) -> Duration {
@@ -321,16 +336,29 @@ mod tests {
     fn a_burst_goes_out_up_to_the_lead_and_is_then_paced() {
         let mut line = Line::new();
         line.playout.push(&[0; 8000]);
-        assert_eq!(line.drain(0).0.len(), 10, "200 ms at once");
-        assert_eq!(line.playout.poll_timeout(), Some(line.at(20)));
-        assert!(line.drain(19).0.is_empty());
-        assert_eq!(line.drain(20).0, [160]);
-        assert_eq!(line.drain(100).0.len(), 4, "what a late timer missed goes out at once");
-        let mut sent = 15;
-        for ms in (120..2000).step_by(20) {
+        assert_eq!(line.drain(0).0.len(), 12, "240 ms at once");
+        assert_eq!(line.playout.poll_timeout(), Some(line.at(80)));
+        assert!(line.drain(79).0.is_empty());
+        assert_eq!(line.drain(80).0, [160; 4], "then four frames at a time");
+        assert_eq!(line.playout.poll_timeout(), Some(line.at(160)));
+        assert_eq!(line.drain(185).0.len(), 5, "what a late timer missed goes out at once");
+        let mut sent = 21;
+        for ms in (200..2000).step_by(20) {
             sent += line.drain(ms).0.len();
         }
         assert_eq!(sent, 50, "all of it, nothing twice");
+    }
+
+    /// The far buffer is not full: waiting for a burst would let it run dry.
+    #[test]
+    fn speech_that_comes_in_real_time_goes_out_as_it_comes() {
+        let mut line = Line::new();
+        line.playout.push(&[0; 800]);
+        assert_eq!(line.drain(0).0.len(), 5);
+        for ms in (20..1000).step_by(20) {
+            line.playout.push(&[0; 160]);
+            assert_eq!(line.drain(ms).0, [160], "at {ms} ms");
+        }
     }
 
     #[test]
@@ -383,7 +411,7 @@ mod tests {
         line.playout.finish();
         let marks: Vec<_> = (0..1200).step_by(20).map(|ms| (ms, line.drain(ms).1)).collect();
         let sent: Vec<_> = marks.into_iter().filter(|(_, marks)| !marks.is_empty()).collect();
-        assert_eq!(sent, [(300, vec![MarkId(1)]), (800, vec![MarkId(2)]), (900, vec![MarkId(3)])]);
+        assert_eq!(sent, [(320, vec![MarkId(1)]), (800, vec![MarkId(2)]), (880, vec![MarkId(3)])]);
     }
 
     /// The far side plays with a constant delay of 30 ms: the clear is as late as the audio was, so what was

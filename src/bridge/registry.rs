@@ -3,7 +3,9 @@
 //! The server's graceful shutdown does not wait for upgraded sockets, so calls are counted here.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -11,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::call::Control;
 use crate::id::CallId;
+use crate::net::bell::Bell;
 
 /// Controls that may wait for one call: it is told to drain once and superseded once; people do the rest.
 const CONTROLS_MAX: usize = 8;
@@ -34,7 +37,8 @@ pub(super) struct Registration {
     registry: Arc<Registry>,
     call_sid: String,
     call: CallId,
-    pub(super) controls: mpsc::Receiver<Control>,
+    controls: mpsc::Receiver<Control>,
+    bell: Bell,
 }
 
 impl Registry {
@@ -55,7 +59,7 @@ impl Registry {
             let _ = older.try_send(Control::Supersede);
         }
         self.active.send_modify(|active| *active += 1);
-        Registration { registry: Arc::clone(self), call_sid, call, controls }
+        Registration { registry: Arc::clone(self), call_sid, call, controls, bell: Bell::default() }
     }
 
     /// Tells something to the call with this SID of the carrier or this call id; `false` if it does not run.
@@ -93,6 +97,17 @@ impl Registration {
     pub(super) fn call_sid(&self) -> &str {
         &self.call_sid
     }
+
+    /// Waits for what the call is told from outside. Cancel-safe.
+    pub(super) async fn control(&mut self) -> Option<Control> {
+        poll_fn(|cx| {
+            let Some(waker) = self.bell.answer(cx) else { return Poll::Pending };
+            let polled = self.controls.poll_recv(&mut Context::from_waker(&waker));
+            self.bell.arm(&polled);
+            polled
+        })
+        .await
+    }
 }
 
 impl Drop for Registration {
@@ -115,7 +130,7 @@ mod tests {
         let registry = Registry::new();
         let mut older = registry.enter("CA1".into(), CallId::new(1));
         let newer = registry.enter("CA1".into(), CallId::new(2));
-        assert_eq!(older.controls.recv().await, Some(Control::Supersede));
+        assert_eq!(older.control().await, Some(Control::Supersede));
         drop(older);
         assert_eq!(registry.active(), 1);
         assert!(registry.lock().contains_key("CA1"), "the older one leaves the newer one's place alone");
@@ -132,8 +147,8 @@ mod tests {
             registry.tell("CA1", Control::PauseRecording) && registry.tell(&id, Control::ResumeRecording)
         );
         assert!(!registry.tell("CA2", Control::PauseRecording));
-        assert_eq!(call.controls.recv().await, Some(Control::PauseRecording));
-        assert_eq!(call.controls.recv().await, Some(Control::ResumeRecording));
+        assert_eq!(call.control().await, Some(Control::PauseRecording));
+        assert_eq!(call.control().await, Some(Control::ResumeRecording));
         drop(call);
         assert!(!registry.tell("CA1", Control::PauseRecording));
     }
@@ -144,13 +159,13 @@ mod tests {
         let mut call = registry.enter("CA1".into(), CallId::new(1));
         let deadline = tokio::time::Instant::now().into_std() + Duration::from_secs(10);
         let ends = async {
-            assert_eq!(call.controls.recv().await, Some(Control::Drain { deadline }));
+            assert_eq!(call.control().await, Some(Control::Drain { deadline }));
             drop(call);
         };
         let (is_empty, ()) = tokio::join!(registry.drain(deadline), ends);
         assert!(is_empty && registry.is_draining());
         let mut stuck = registry.enter("CA2".into(), CallId::new(2));
-        assert_eq!(stuck.controls.recv().await, Some(Control::Drain { deadline }), "it came too late");
+        assert_eq!(stuck.control().await, Some(Control::Drain { deadline }), "it came too late");
         assert!(!registry.drain(deadline).await, "a call that does not end does not hold the process");
     }
 }

@@ -105,7 +105,7 @@ where
                 incoming = self.carrier.next(true) => self.handle_carrier(incoming),
                 (link, arrival) = self.upstream.next(self.machine.call().wants_live()) => self.handle_live(link, arrival),
                 (job, event) = self.jobs.next() => self.take(Input::Job { job, event }),
-                Some(control) = registration.controls.recv() => self.machine.handle_control(control, now()),
+                Some(control) = registration.control() => self.machine.handle_control(control, now()),
             }
         }
     }

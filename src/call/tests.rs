@@ -319,7 +319,7 @@ fn an_answer_is_heard_in_real_time_and_logged_when_it_was_heard() {
     world.live(live::Event::OutputTranscription("Hello there."));
     world.speech(1000);
     world.live(live::Event::GenerationComplete);
-    assert_eq!(world.frames().count(), 10, "200 ms at once");
+    assert_eq!(world.frames().count(), 12, "240 ms at once");
     world.pass(790);
     assert_eq!(world.turns(), [], "not heard yet");
     world.live(live::Event::TurnComplete);

@@ -16,12 +16,13 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_tungstenite::tungstenite;
 
 use super::STALL_MAX;
+use super::bell::Bell;
 
 /// Audio messages that may wait for a peer that does not read: half a second of 20 ms frames.
 const AUDIO_MAX: usize = 25;
 
-/// Quiet messages that leave together: the first of them is late by 40 ms.
-const QUIET_MAX: usize = 3;
+/// Quiet messages that leave together: the first of them is late by 80 ms.
+const QUIET_MAX: usize = 5;
 
 /// How long a peer may take for the closing handshake.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -87,6 +88,9 @@ pub struct Link<S, M> {
     is_dirty: bool,
     /// Runs while the peer does not take what is sent.
     stall: Option<Pin<Box<Sleep>>>,
+    bell: Bell,
+    /// Whether the socket was read when it was last looked at.
+    was_read: bool,
 }
 
 impl<S, M, E> Link<S, M>
@@ -96,8 +100,16 @@ where
     E: Display,
 {
     pub fn new(socket: S) -> Self {
-        let (queue, pool) = (VecDeque::new(), BytesMut::new());
-        Self { socket, queue, audio_queued: 0, pool, is_dirty: false, stall: None }
+        Self {
+            socket,
+            queue: VecDeque::new(),
+            audio_queued: 0,
+            pool: BytesMut::new(),
+            is_dirty: false,
+            stall: None,
+            bell: Bell::default(),
+            was_read: false,
+        }
     }
 
     /// Queues a text message. `true` if an older audio message had to go for it. Does not allocate once the memory
@@ -123,7 +135,7 @@ where
     /// Sends what is queued and waits for what comes next. With `read` false it only sends, and the peer is
     /// held back by TCP. Cancel-safe.
     pub async fn next(&mut self, read: bool) -> Incoming {
-        poll_fn(|cx| self.poll_next(cx, read)).await
+        poll_fn(|cx| self.poll(cx, read)).await
     }
 
     /// Sends what is queued and the close frame, and waits a bounded time for the peer's.
@@ -141,6 +153,18 @@ where
     /// The peer has sent its close frame: answers it and waits a short time until the transport is closed.
     pub async fn finish(mut self) {
         let _ = timeout(FINISH_MAX, async { while let Some(Ok(_)) = self.socket.next().await {} }).await;
+    }
+
+    /// Leaves the socket alone while it has nothing and nothing is to be done for it.
+    fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Incoming> {
+        if !self.may_wait() || read != self.was_read {
+            self.bell.disarm();
+        }
+        self.was_read = read;
+        let Some(waker) = self.bell.answer(cx) else { return Poll::Pending };
+        let polled = self.poll_next(&mut Context::from_waker(&waker), read);
+        self.bell.arm(&polled);
+        polled
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Incoming> {
@@ -308,19 +332,21 @@ mod tests {
         for (message, kind, expected) in [
             ("quiet 1", Kind::Quiet, &[][..]),
             ("quiet 2", Kind::Quiet, &[]),
-            ("quiet 3", Kind::Quiet, &["quiet 1", "quiet 2", "quiet 3"]),
+            ("quiet 3", Kind::Quiet, &[]),
             ("quiet 4", Kind::Quiet, &[]),
-            ("loud", Kind::Audio, &["quiet 4", "loud"]),
-            ("quiet 5", Kind::Quiet, &[]),
-            ("control", Kind::Control, &["quiet 5", "control"]),
+            ("quiet 5", Kind::Quiet, &["quiet 1", "quiet 2", "quiet 3", "quiet 4", "quiet 5"]),
             ("quiet 6", Kind::Quiet, &[]),
+            ("loud", Kind::Audio, &["quiet 6", "loud"]),
+            ("quiet 7", Kind::Quiet, &[]),
+            ("control", Kind::Control, &["quiet 7", "control"]),
+            ("quiet 8", Kind::Quiet, &[]),
         ] {
             link.send(message, kind);
             assert_eq!(arrived(&mut link, &mut far).await, expected, "after {message}");
         }
         let read = async { far.next().await.unwrap().unwrap().to_string() };
         let ((), last) = tokio::join!(link.close(1000), read);
-        assert_eq!(last, "quiet 6", "a close frame is not waited for either");
+        assert_eq!(last, "quiet 8", "a close frame is not waited for either");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! Sockets: one owner, bounded queues, deadlines. Knows nothing of what is said on them.
 
+pub mod bell;
 pub mod circuit;
 pub mod dial;
 pub mod link;

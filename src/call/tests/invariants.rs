@@ -1,5 +1,6 @@
 //! Properties that hold whatever the peers do and whenever they do it.
 
+use crate::audio::playout::LEAD;
 use crate::call::agent::Greeting;
 use proptest::prelude::*;
 
@@ -366,7 +367,8 @@ fn pacing_is_bounded(world: &World) -> Result<(), TestCaseError> {
             Output::Carrier(Command::Media(frame)) => {
                 let from = buffered_until_ms.max(*ms as f64);
                 buffered_until_ms = from + frame.samples().len() as f64 / 8.0;
-                prop_assert!(buffered_until_ms - *ms as f64 <= 201.0, "at {} ms", ms);
+                let lead = buffered_until_ms - *ms as f64;
+                prop_assert!(lead <= LEAD.as_millis() as f64 + 1.0, "at {} ms", ms);
             }
             _ => {}
         }

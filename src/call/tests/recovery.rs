@@ -420,7 +420,7 @@ fn a_recorded_greeting_is_heard_at_once_whatever_the_model_does() {
     let agent = Agent { greeting: Greeting::Clip(clip), ..Agent::default() };
     let mut world = World::with(agent, services(1, true));
     world.start_stream(start());
-    assert_eq!(world.frames().count(), 10, "the first 200 ms at once");
+    assert_eq!(world.frames().count(), 12, "the first 240 ms at once");
     world.pass(1500);
     assert_eq!(world.turns()[0].text, "Welcome.");
     world.set_up();

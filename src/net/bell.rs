@@ -1,0 +1,126 @@
+//! Looks at a source of events only when it has something.
+//!
+//! A call waits for several sources at once, and each time it wakes it would look at all of them. Most of its wakes are
+//! for one: to find nothing in the others, through TLS and WebSocket, costs as much as to find something.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+/// The bell of one source.
+#[derive(Debug)]
+pub struct Bell {
+    ring: Arc<Ring>,
+    /// Rings.
+    waker: Waker,
+    /// The source was looked at and had nothing: it will ring.
+    is_armed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    has_rung: AtomicBool,
+    owner: AtomicWaker,
+}
+
+impl Default for Bell {
+    fn default() -> Self {
+        let ring = Arc::<Ring>::default();
+        let waker = Waker::from(Arc::clone(&ring));
+        Self { ring, waker, is_armed: false }
+    }
+}
+
+impl Bell {
+    /// With what to poll the source; `None` if it had nothing the last time and has not rung since.
+    pub fn answer(&mut self, cx: &mut Context<'_>) -> Option<Waker> {
+        // Before the look at the flag: what rings after it wakes the present owner.
+        self.ring.owner.register(cx.waker());
+        let is_silent = self.is_armed && !self.ring.has_rung.swap(false, Ordering::AcqRel);
+        (!is_silent).then(|| self.waker.clone())
+    }
+
+    /// What became of the poll that followed.
+    pub const fn arm<T>(&mut self, polled: &Poll<T>) {
+        self.is_armed = polled.is_pending();
+    }
+
+    /// The source is to be polled although it has not rung: there is something to be done for it.
+    pub const fn disarm(&mut self) {
+        self.is_armed = false;
+    }
+}
+
+impl Wake for Ring {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.has_rung.store(true, Ordering::Release);
+        self.owner.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    enum Look {
+        /// The source was not looked at.
+        Spared,
+        Nothing,
+        Message(char),
+    }
+
+    fn look(bell: &mut Bell, cx: &mut Context<'_>, source: &mut mpsc::Receiver<char>) -> Look {
+        let Some(waker) = bell.answer(cx) else { return Look::Spared };
+        let polled = source.poll_recv(&mut Context::from_waker(&waker));
+        bell.arm(&polled);
+        match polled {
+            Poll::Ready(message) => Look::Message(message.unwrap()),
+            Poll::Pending => Look::Nothing,
+        }
+    }
+
+    #[test]
+    fn a_source_without_anything_is_looked_at_once() {
+        let (sender, mut source) = mpsc::channel(2);
+        let mut bell = Bell::default();
+        let mut look = |bell: &mut Bell| look(bell, &mut Context::from_waker(Waker::noop()), &mut source);
+        assert_eq!(look(&mut bell), Look::Nothing);
+        assert_eq!(look(&mut bell), Look::Spared);
+        sender.try_send('a').unwrap();
+        sender.try_send('b').unwrap();
+        assert_eq!(look(&mut bell), Look::Message('a'));
+        assert_eq!(look(&mut bell), Look::Message('b'), "it rang once for both");
+        assert_eq!(look(&mut bell), Look::Nothing);
+        assert_eq!(look(&mut bell), Look::Spared);
+        bell.disarm();
+        assert_eq!(look(&mut bell), Look::Nothing);
+    }
+
+    #[tokio::test]
+    async fn who_asked_last_is_woken() {
+        let (sender, mut source) = mpsc::channel(1);
+        let mut bell = Bell::default();
+        assert_eq!(look(&mut bell, &mut Context::from_waker(Waker::noop()), &mut source), Look::Nothing);
+        let answered = tokio::spawn(async move {
+            poll_fn(|cx| match look(&mut bell, cx, &mut source) {
+                Look::Message(message) => Poll::Ready(message),
+                Look::Spared | Look::Nothing => Poll::Pending,
+            })
+            .await
+        });
+        tokio::task::yield_now().await;
+        sender.send('a').await.unwrap();
+        assert_eq!(answered.await.unwrap(), 'a');
+    }
+}
