@@ -101,8 +101,10 @@ impl Registration {
     /// Waits for what the call is told from outside. Cancel-safe.
     pub(super) async fn control(&mut self) -> Option<Control> {
         poll_fn(|cx| {
-            let Some(waker) = self.bell.answer(cx) else { return Poll::Pending };
-            let polled = self.controls.poll_recv(&mut Context::from_waker(&waker));
+            if !self.bell.listen(cx) {
+                return Poll::Pending;
+            }
+            let polled = self.controls.poll_recv(&mut Context::from_waker(&self.bell.waker()));
             self.bell.arm(&polled);
             polled
         })

@@ -202,12 +202,10 @@ where
     }
 
     fn tell_live(&mut self, link: LinkId, mut command: live::Command) {
-        let kind = if !matches!(command, live::Command::Audio(_)) {
-            Kind::Control
-        } else if self.machine.call().is_caller_quiet() {
-            Kind::Quiet
+        let kind = if matches!(command, live::Command::Audio(_)) {
+            Kind::Patient(self.machine.call().patience(now()))
         } else {
-            Kind::Audio
+            Kind::Control
         };
         if let live::Command::Setup(setup) = &mut command
             && let Some(endpoint) = self.upstream.endpoint(link)

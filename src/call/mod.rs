@@ -131,9 +131,15 @@ impl Call {
         self.outbox.ledger().call()
     }
 
-    /// Whether the caller has been silent for a while: what is sent of it may wait for company.
-    pub fn is_caller_quiet(&self) -> bool {
-        self.uplink.is_quiet()
+    /// How many frames of the caller may leave together at `now`, because nobody waits for the next one.
+    pub fn patience(&self, now: Instant) -> usize {
+        let patience = self.uplink.patience();
+        // Who speaks into an answer is to stop it.
+        if patience > 1 && !self.uplink.is_quiet() && self.downlink.is_speech_audible(now) {
+            1
+        } else {
+            patience
+        }
     }
 
     /// The pipeline as it is set up, for people.

@@ -332,6 +332,20 @@ fn an_answer_is_heard_in_real_time_and_logged_when_it_was_heard() {
 }
 
 #[test]
+fn frames_of_fluent_speech_leave_together_unless_it_is_to_stop_an_answer() {
+    let mut world = World::ready();
+    let says = |world: &mut World| {
+        (0..40).for_each(|_| world.caller(&loud()));
+        world.call.patience(world.now)
+    };
+    assert_eq!(says(&mut world), 3);
+    world.speech(5000);
+    assert_eq!(says(&mut world), 1, "into the answer");
+    world.live(live::Event::Interrupted);
+    assert_eq!(says(&mut world), 3);
+}
+
+#[test]
 fn every_sample_of_an_answer_reaches_the_caller_whatever_the_message_sizes() {
     let mut world = World::ready();
     let samples = tone(24_000 * 3 + 7);

@@ -23,8 +23,19 @@ const CATCH_UP: usize = 4;
 /// Audio before the detected begin of speech that belongs to it.
 const PREROLL: Duration = Duration::from_millis(300);
 
-/// Silence after which the caller's audio is in no hurry.
+/// Silence after which the caller's audio is in no hurry: a model that decides by silence that the caller has finished
+/// has done so.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
+
+/// Frames of silence that leave together then. The first of them is late by 80 ms.
+const QUIET_TOGETHER: usize = 5;
+
+/// Speech after which everybody has noticed that the caller speaks.
+const FLUENT_AFTER: Duration = Duration::from_millis(500);
+
+/// Frames of fluent speech that leave together. The first of them is late by 40 ms, but what comes after the speech, by
+/// which a model knows that it is over, is not.
+const FLUENT_TOGETHER: usize = 3;
 
 /// Gaps in the carrier's numbering up to this long are filled with silence; beyond, the numbering is taken anew.
 const FILL_MAX: Duration = Duration::from_secs(1);
@@ -190,8 +201,24 @@ impl Uplink {
         self.vad.is_speaking()
     }
 
-    /// Whether nothing was loud for so long that nobody waits for the next 40 ms: a model that decides by silence that
-    /// the caller has finished has done so.
+    /// How many frames may leave together now.
+    pub(super) fn patience(&self) -> usize {
+        let is_fluent = |speech: Speech| speech.ended.duration_since(speech.started) > FLUENT_AFTER;
+        if self.is_quiet() {
+            QUIET_TOGETHER
+        } else if self.is_loud() && self.speech.is_some_and(is_fluent) {
+            FLUENT_TOGETHER
+        } else {
+            1
+        }
+    }
+
+    /// Whether the caller speaks and is in no pause of it.
+    fn is_loud(&self) -> bool {
+        self.vad.is_speaking() && self.vad.last_loud() == self.vad.position()
+    }
+
+    /// Whether the caller has been silent for a while.
     pub(super) fn is_quiet(&self) -> bool {
         let samples = self.vad.position().saturating_sub(self.vad.last_loud());
         Rate::LINE.millis(samples) > QUIET_AFTER.as_millis() as u64
@@ -247,8 +274,7 @@ impl Uplink {
         {
             self.speech = Some(Speech { started: ago(at), ended: now });
         }
-        let is_loud = self.vad.is_speaking() && self.vad.last_loud() == self.vad.position();
-        if is_loud {
+        if self.is_loud() {
             self.speech.get_or_insert(Speech { started: now, ended: now }).ended = now;
         } else if change.is_some()
             && let Some(speech) = &mut self.speech
@@ -398,6 +424,12 @@ mod tests {
             })
         }
 
+        fn say(&mut self, samples: &[i16]) {
+            for chunk in samples.chunks(160) {
+                self.chunk(None, chunk, true);
+            }
+        }
+
         fn totals(&self) -> AudioTotals {
             let mut totals = AudioTotals::default();
             self.uplink.totals(&mut totals);
@@ -428,23 +460,31 @@ mod tests {
         assert_eq!(line.sent.len(), sent_ms * 16);
     }
 
+    /// Frames of speech and of silence by turns.
     #[rstest]
-    #[case::just_answered(0, 49, false)]
-    #[case::answered_and_silent(0, 51, true)]
-    #[case::spoke_a_moment_ago(10, 49, false)]
-    #[case::spoke_a_while_ago(10, 51, true)]
-    fn the_caller_is_quiet_after_a_second_until_anything_is_loud(
-        #[case] loud: usize,
-        #[case] silent: usize,
-        #[case] expected: bool,
-    ) {
+    #[case::just_answered(&[0, 49], 1)]
+    #[case::answered_and_silent(&[0, 51], 5)]
+    #[case::begins_to_speak(&[24], 1)]
+    #[case::speaks_fluently(&[27], 3)]
+    #[case::pauses(&[27, 1], 1)]
+    #[case::goes_on(&[27, 10, 1], 3)]
+    #[case::spoke_a_moment_ago(&[27, 49], 1)]
+    #[case::spoke_a_while_ago(&[27, 51], 5)]
+    fn frames_that_nobody_waits_for_may_leave_together(#[case] stretches: &[usize], #[case] expected: usize) {
         let mut line = Line::new();
-        for chunk in speech(160 * loud).chunks(160).chain(vec![&[0; 160][..]; silent]) {
-            line.chunk(None, chunk, true);
+        for (n, &frames) in stretches.iter().enumerate() {
+            let samples = if n % 2 == 0 { speech(160 * frames) } else { vec![0; 160 * frames] };
+            line.say(&samples);
         }
-        assert_eq!(line.uplink.is_quiet(), expected);
+        assert_eq!(line.uplink.patience(), expected);
+    }
+
+    #[test]
+    fn ten_milliseconds_end_the_quiet() {
+        let mut line = Line::new();
+        line.say(&[0; 160 * 51]);
         line.chunk(None, &[&[0; 80][..], &speech(80)].concat(), true);
-        assert!(!line.uplink.is_quiet(), "10 ms are enough");
+        assert_eq!(line.uplink.patience(), 1);
     }
 
     #[test]

@@ -13,8 +13,10 @@ use futures_util::task::AtomicWaker;
 #[derive(Debug)]
 pub struct Bell {
     ring: Arc<Ring>,
-    /// Rings.
+    /// Rings: with it the source is polled.
     waker: Waker,
+    /// Who is woken by it, if it has not rung since.
+    owner: Option<Waker>,
     /// The source was looked at and had nothing: it will ring.
     is_armed: bool,
 }
@@ -29,27 +31,32 @@ impl Default for Bell {
     fn default() -> Self {
         let ring = Arc::<Ring>::default();
         let waker = Waker::from(Arc::clone(&ring));
-        Self { ring, waker, is_armed: false }
+        Self { ring, waker, owner: None, is_armed: false }
     }
 }
 
 impl Bell {
-    /// With what to poll the source; `None` if it had nothing the last time and has not rung since.
-    pub fn answer(&mut self, cx: &mut Context<'_>) -> Option<Waker> {
-        // Before the look at the flag: what rings after it wakes the present owner.
+    /// Whether the source may have something. If not, who asks is woken when it has.
+    pub fn listen(&mut self, cx: &Context<'_>) -> bool {
+        let is_silent = self.is_armed && !self.ring.has_rung.load(Ordering::Acquire);
+        if is_silent && self.owner.as_ref().is_some_and(|owner| owner.will_wake(cx.waker())) {
+            return false;
+        }
+        // Before the second look at the flag: what rings after it wakes this one.
         self.ring.owner.register(cx.waker());
-        let is_silent = self.is_armed && !self.ring.has_rung.swap(false, Ordering::AcqRel);
-        (!is_silent).then(|| self.waker.clone())
+        self.owner = Some(cx.waker().clone());
+        let has_rung = self.ring.has_rung.swap(false, Ordering::AcqRel);
+        has_rung || !self.is_armed
     }
 
-    /// What became of the poll that followed.
+    /// With what to poll the source.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// What became of the poll: if it had nothing, it need not be polled again until it rings.
     pub const fn arm<T>(&mut self, polled: &Poll<T>) {
         self.is_armed = polled.is_pending();
-    }
-
-    /// The source is to be polled although it has not rung: there is something to be done for it.
-    pub const fn disarm(&mut self) {
-        self.is_armed = false;
     }
 }
 
@@ -81,8 +88,10 @@ mod tests {
     }
 
     fn look(bell: &mut Bell, cx: &mut Context<'_>, source: &mut mpsc::Receiver<char>) -> Look {
-        let Some(waker) = bell.answer(cx) else { return Look::Spared };
-        let polled = source.poll_recv(&mut Context::from_waker(&waker));
+        if !bell.listen(cx) {
+            return Look::Spared;
+        }
+        let polled = source.poll_recv(&mut Context::from_waker(&bell.waker()));
         bell.arm(&polled);
         match polled {
             Poll::Ready(message) => Look::Message(message.unwrap()),
@@ -103,8 +112,6 @@ mod tests {
         assert_eq!(look(&mut bell), Look::Message('b'), "it rang once for both");
         assert_eq!(look(&mut bell), Look::Nothing);
         assert_eq!(look(&mut bell), Look::Spared);
-        bell.disarm();
-        assert_eq!(look(&mut bell), Look::Nothing);
     }
 
     #[tokio::test]

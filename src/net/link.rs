@@ -21,9 +21,6 @@ use super::bell::Bell;
 /// Audio messages that may wait for a peer that does not read: half a second of 20 ms frames.
 const AUDIO_MAX: usize = 25;
 
-/// Quiet messages that leave together: the first of them is late by 80 ms.
-const QUIET_MAX: usize = 5;
-
 /// How long a peer may take for the closing handshake.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
@@ -55,15 +52,15 @@ pub enum Closure {
 pub enum Kind {
     /// May be dropped.
     Audio,
-    /// Audio in which nobody speaks: may wait for the next message, so that they leave together. Most of what a call
-    /// costs is what the system does for each time something is sent.
-    Quiet,
+    /// Audio that nobody waits for: so many messages of it leave together, or at once with what cannot wait. Most of
+    /// what a call costs is what the system does for each time something is sent.
+    Patient(usize),
     Control,
 }
 
 impl Kind {
     const fn is_audio(self) -> bool {
-        matches!(self, Self::Audio | Self::Quiet)
+        matches!(self, Self::Audio | Self::Patient(_))
     }
 }
 
@@ -156,13 +153,14 @@ where
     }
 
     /// Leaves the socket alone while it has nothing and nothing is to be done for it.
-    fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Incoming> {
-        if !self.may_wait() || read != self.was_read {
-            self.bell.disarm();
+    fn poll(&mut self, cx: &Context<'_>, read: bool) -> Poll<Incoming> {
+        let has_news = self.bell.listen(cx) || read != self.was_read;
+        if !has_news && self.may_wait() {
+            return Poll::Pending;
         }
         self.was_read = read;
-        let Some(waker) = self.bell.answer(cx) else { return Poll::Pending };
-        let polled = self.poll_next(&mut Context::from_waker(&waker), read);
+        let waker = self.bell.waker();
+        let polled = self.poll_next(&mut Context::from_waker(&waker), read && has_news);
         self.bell.arm(&polled);
         polled
     }
@@ -213,8 +211,10 @@ where
 
     /// Whether nothing has to leave now.
     fn may_wait(&self) -> bool {
-        let is_quiet = || self.queue.iter().all(|(kind, _)| *kind == Kind::Quiet);
-        !self.is_dirty && self.queue.len() < QUIET_MAX && is_quiet()
+        let queued = self.queue.len();
+        let is_patient =
+            |(kind, _): &(Kind, M)| matches!(kind, Kind::Patient(together) if queued < *together);
+        !self.is_dirty && self.queue.iter().all(is_patient)
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn quiet_messages_wait_for_company_and_nothing_waits_for_them() {
+    async fn patient_messages_wait_for_company_and_nothing_waits_for_them() {
         let (mut link, mut far) = pair(1 << 16).await;
         // Tells what arrives without anything else being sent.
         let arrived = async |link: &mut Link<Socket, tungstenite::Message>, far: &mut Socket| {
@@ -330,23 +330,25 @@ mod tests {
             }
         };
         for (message, kind, expected) in [
-            ("quiet 1", Kind::Quiet, &[][..]),
-            ("quiet 2", Kind::Quiet, &[]),
-            ("quiet 3", Kind::Quiet, &[]),
-            ("quiet 4", Kind::Quiet, &[]),
-            ("quiet 5", Kind::Quiet, &["quiet 1", "quiet 2", "quiet 3", "quiet 4", "quiet 5"]),
-            ("quiet 6", Kind::Quiet, &[]),
-            ("loud", Kind::Audio, &["quiet 6", "loud"]),
-            ("quiet 7", Kind::Quiet, &[]),
-            ("control", Kind::Control, &["quiet 7", "control"]),
-            ("quiet 8", Kind::Quiet, &[]),
+            ("three 1", Kind::Patient(3), &[][..]),
+            ("three 2", Kind::Patient(3), &[]),
+            ("three 3", Kind::Patient(3), &["three 1", "three 2", "three 3"]),
+            ("three 4", Kind::Patient(3), &[]),
+            ("loud", Kind::Audio, &["three 4", "loud"]),
+            ("three 5", Kind::Patient(3), &[]),
+            ("control", Kind::Control, &["three 5", "control"]),
+            ("five 1", Kind::Patient(5), &[]),
+            ("five 2", Kind::Patient(5), &[]),
+            ("three 6", Kind::Patient(3), &["five 1", "five 2", "three 6"]),
+            ("one", Kind::Patient(1), &["one"]),
+            ("last", Kind::Patient(3), &[]),
         ] {
             link.send(message, kind);
             assert_eq!(arrived(&mut link, &mut far).await, expected, "after {message}");
         }
         let read = async { far.next().await.unwrap().unwrap().to_string() };
         let ((), last) = tokio::join!(link.close(1000), read);
-        assert_eq!(last, "quiet 8", "a close frame is not waited for either");
+        assert_eq!(last, "last", "a close frame is not waited for either");
     }
 
     #[tokio::test(start_paused = true)]
