@@ -139,7 +139,7 @@ impl Playout {
     /// Position up to which the caller has heard at `now`: by the clock, corrected by echoed marks.
     pub fn heard(&self, now: Instant) -> u64 {
         let Some(end) = self.buffer_end else { return self.sent };
-        let pending = self.samples((end + self.marks.late()).saturating_duration_since(now));
+        let pending = self.samples((end + self.marks.late).saturating_duration_since(now));
         self.sent.saturating_sub(pending).max(self.marks.echoed)
     }
 
@@ -147,7 +147,7 @@ impl Playout {
     pub fn heard_at(&self, position: u64) -> Option<Instant> {
         let end = self.buffer_end?;
         let behind = self.sent.checked_sub(position)?;
-        (end + self.marks.late()).checked_sub(self.duration(behind))
+        (end + self.marks.late).checked_sub(self.duration(behind))
     }
 
     /// When the far side will have played everything that was sent.
@@ -223,6 +223,9 @@ struct Marks {
     /// Smallest echo delay of the call: the way there and back, microseconds.
     lag_min: Option<i64>,
     recent: VecDeque<i64>,
+    /// How much later than our clock the far side plays: the echoes of late have taken this much longer than the
+    /// quickest one.
+    late: Duration,
 }
 
 #[derive(Debug)]
@@ -244,6 +247,7 @@ impl Marks {
             echoed: 0,
             lag_min: None,
             recent: VecDeque::new(),
+            late: Duration::ZERO,
         }
     }
 
@@ -273,6 +277,9 @@ impl Marks {
             self.recent.pop_front();
         }
         self.recent.push_back(lag);
+        let recent = self.recent.iter().min().copied();
+        let late = recent.zip(self.lag_min).map_or(0, |(recent, min)| recent - min);
+        self.late = Duration::from_micros(late.max(0) as u64);
     }
 
     fn clear(&mut self, position: u64) {
@@ -280,14 +287,6 @@ impl Marks {
         self.is_due = false;
         self.last = position;
         self.echoed = position;
-    }
-
-    /// How much later than our clock the far side plays: the echoes of late have taken this much longer than
-    /// the quickest one.
-    fn late(&self) -> Duration {
-        let recent = self.recent.iter().min().copied();
-        let late = recent.zip(self.lag_min).map_or(0, |(recent, min)| recent - min);
-        Duration::from_micros(late.max(0) as u64)
     }
 }
 

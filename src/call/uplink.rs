@@ -24,7 +24,7 @@ const CATCH_UP: usize = 4;
 const PREROLL: Duration = Duration::from_millis(300);
 
 /// Silence after which the caller's audio is in no hurry: a model that decides by silence that the caller has finished
-/// has done so.
+/// has done so. It has, too, when it answers.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 
 /// Frames of silence that leave together then. The first of them is late by 80 ms.
@@ -33,8 +33,10 @@ const QUIET_TOGETHER: usize = 5;
 /// Speech after which everybody has noticed that the caller speaks.
 const FLUENT_AFTER: Duration = Duration::from_millis(500);
 
-/// Frames of fluent speech that leave together. The first of them is late by 40 ms, but what comes after the speech, by
-/// which a model knows that it is over, is not.
+/// A pause that speech has within words. A longer one may be the end of it, and is told as it happens.
+const FLUENT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Frames of fluent speech that leave together. The first of them is late by 40 ms.
 const FLUENT_TOGETHER: usize = 3;
 
 /// Gaps in the carrier's numbering up to this long are filled with silence; beyond, the numbering is taken anew.
@@ -49,6 +51,8 @@ pub(super) struct Uplink {
     held: Held,
     recent: Recent,
     speech: Option<Speech>,
+    /// Position up to which whatever the caller said is answered.
+    answered: u64,
     totals: Totals,
     /// Resampled audio on its way into frames.
     scratch: Vec<i16>,
@@ -130,6 +134,7 @@ impl Uplink {
             held: Held::default(),
             recent: Recent::default(),
             speech: None,
+            answered: 0,
             totals: Totals::default(),
             scratch: Vec::new(),
         }
@@ -193,6 +198,7 @@ impl Uplink {
     /// The caller's last speech, if it was not taken yet. It is answered: nobody needs to hear it again.
     pub(super) fn take_speech(&mut self) -> Option<Speech> {
         self.recent.0.clear();
+        self.answered = self.vad.position();
         self.speech.take()
     }
 
@@ -203,25 +209,27 @@ impl Uplink {
 
     /// How many frames may leave together now.
     pub(super) fn patience(&self) -> usize {
-        let is_fluent = |speech: Speech| speech.ended.duration_since(speech.started) > FLUENT_AFTER;
+        let is_long = |speech: Speech| speech.ended.duration_since(speech.started) > FLUENT_AFTER;
+        let is_fluent =
+            || self.is_speaking() && self.silent() < FLUENT_PAUSE && self.speech.is_some_and(is_long);
         if self.is_quiet() {
             QUIET_TOGETHER
-        } else if self.is_loud() && self.speech.is_some_and(is_fluent) {
+        } else if is_fluent() {
             FLUENT_TOGETHER
         } else {
             1
         }
     }
 
-    /// Whether the caller speaks and is in no pause of it.
-    fn is_loud(&self) -> bool {
-        self.vad.is_speaking() && self.vad.last_loud() == self.vad.position()
+    /// Whether the caller has been silent for a while, or since the last answer.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.vad.last_loud() <= self.answered || self.silent() > QUIET_AFTER
     }
 
-    /// Whether the caller has been silent for a while.
-    pub(super) fn is_quiet(&self) -> bool {
+    /// For how long nothing has been loud.
+    fn silent(&self) -> Duration {
         let samples = self.vad.position().saturating_sub(self.vad.last_loud());
-        Rate::LINE.millis(samples) > QUIET_AFTER.as_millis() as u64
+        Duration::from_millis(Rate::LINE.millis(samples))
     }
 
     pub(super) const fn speech(&self) -> Option<Speech> {
@@ -274,7 +282,8 @@ impl Uplink {
         {
             self.speech = Some(Speech { started: ago(at), ended: now });
         }
-        if self.is_loud() {
+        let is_loud = self.vad.is_speaking() && self.vad.last_loud() == self.vad.position();
+        if is_loud {
             self.speech.get_or_insert(Speech { started: now, ended: now }).ended = now;
         } else if change.is_some()
             && let Some(speech) = &mut self.speech
@@ -462,12 +471,13 @@ mod tests {
 
     /// Frames of speech and of silence by turns.
     #[rstest]
-    #[case::just_answered(&[0, 49], 1)]
-    #[case::answered_and_silent(&[0, 51], 5)]
+    #[case::has_said_nothing(&[0, 1], 5)]
     #[case::begins_to_speak(&[24], 1)]
     #[case::speaks_fluently(&[27], 3)]
-    #[case::pauses(&[27, 1], 1)]
+    #[case::is_between_two_words(&[27, 4], 3)]
+    #[case::pauses(&[27, 5], 1)]
     #[case::goes_on(&[27, 10, 1], 3)]
+    #[case::begins_again(&[27, 40, 1], 1)]
     #[case::spoke_a_moment_ago(&[27, 49], 1)]
     #[case::spoke_a_while_ago(&[27, 51], 5)]
     fn frames_that_nobody_waits_for_may_leave_together(#[case] stretches: &[usize], #[case] expected: usize) {
@@ -480,10 +490,13 @@ mod tests {
     }
 
     #[test]
-    fn ten_milliseconds_end_the_quiet() {
+    fn an_answer_begins_the_quiet_and_ten_milliseconds_end_it() {
         let mut line = Line::new();
-        line.say(&[0; 160 * 51]);
-        line.chunk(None, &[&[0; 80][..], &speech(80)].concat(), true);
+        line.say(&[speech(160 * 27), vec![0; 160 * 10]].concat());
+        assert_eq!(line.uplink.patience(), 1);
+        line.uplink.take_speech();
+        assert_eq!(line.uplink.patience(), 5);
+        line.say(&[&[0; 80][..], &speech(80)].concat());
         assert_eq!(line.uplink.patience(), 1);
     }
 
