@@ -17,12 +17,13 @@ venv=$target/venv-$key
 mkdir -p "$target"
 exec 9> "$target/lock"
 flock 9
-if [ ! -e "$venv/complete" ]; then
+# Its programs know the folder they were installed in: a checkout that has moved installs them anew.
+if [ "$(cat "$venv/complete" 2> /dev/null)" != "$PWD" ]; then
     echo "Installing the fuzzing client into $venv (about 95 MB)" >&2
     rm -rf "$venv"
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --no-deps -r "$here/requirements.txt" >&2
-    touch "$venv/complete"
+    echo "$PWD" > "$venv/complete"
 fi
 exec 9>&-
 [ "${1:-}" != --install-only ] || exit 0
