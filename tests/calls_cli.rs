@@ -5,7 +5,7 @@ mod log;
 mod postgres;
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use log::{Call, Kind, Log};
 use postgres::PATIENCE;
@@ -22,6 +22,16 @@ fn calls(log: &Log, arguments: &[&str]) -> Command {
     };
     command.current_dir(log.path().parent().unwrap());
     command
+}
+
+/// A program that does not outlive the test, whatever happens.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn text(output: &Output) -> String {
@@ -84,9 +94,10 @@ async fn what_cannot_be_asked_is_told_with_what_can(#[case] arguments: &[&str], 
 async fn calls_are_followed_as_they_begin_and_end(#[case] kind: Kind) {
     let going_on = Call { ending: None, ..Call::new(1, 0) };
     let log = Log::with(kind, std::slice::from_ref(&going_on)).await;
-    let mut program = calls(&log, &["--follow", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let program = calls(&log, &["--follow", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut program = Killed(program);
     let (lines, mut received) = tokio::sync::mpsc::unbounded_channel();
-    let output = BufReader::new(program.stdout.take().unwrap());
+    let output = BufReader::new(program.0.stdout.take().unwrap());
     std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
     let mut next = async || {
         let line = tokio::time::timeout(PATIENCE, received.recv()).await.unwrap().unwrap();
@@ -105,6 +116,4 @@ async fn calls_are_followed_as_they_begin_and_end(#[case] kind: Kind) {
         seen.sort();
         assert_eq!(seen[1], (begun.id(), None));
     }
-    program.kill().unwrap();
-    program.wait().unwrap();
 }

@@ -82,7 +82,7 @@ async fn local(config: &Config) -> SqliteConnection {
 }
 
 fn config(folder: &TempDir) -> Config {
-    Config { path: folder.path().join("patchcord.db"), free_bytes_min: 0, ..Config::default() }
+    Config { path: folder.path().join("patchcord.db"), free_bytes_min: 0, keep_shipped_hours: u32::MAX }
 }
 
 #[rstest]

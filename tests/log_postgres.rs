@@ -54,7 +54,7 @@ impl Scene {
 
     async fn store(&self) -> Store {
         let target = Target::parse(&Secret::new(self.url.as_str())).unwrap();
-        let config = Config { path: self.path(), free_bytes_min: 0, ..Config::default() };
+        let config = Config { path: self.path(), free_bytes_min: 0, keep_shipped_hours: u32::MAX };
         Store::open_with(&config, Some(target)).await.unwrap()
     }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::time::OffsetDateTime;
+use ::time::{Duration as Span, OffsetDateTime};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use tokio::sync::{Notify, oneshot};
@@ -177,8 +177,11 @@ impl Shipper {
         if self.pruned_at.is_some_and(|at| at.elapsed() < PRUNE_PERIOD) {
             return Ok(());
         }
-        let before = Stamp(OffsetDateTime::now_utc() - self.keep);
-        if journal::prune(local, position, before).await? == 0 {
+        // Longer than the calendar: for ever.
+        let before =
+            Span::try_from(self.keep).ok().and_then(|keep| OffsetDateTime::now_utc().checked_sub(keep));
+        let Some(before) = before else { return Ok(()) };
+        if journal::prune(local, position, Stamp(before)).await? == 0 {
             self.pruned_at = Some(Instant::now());
         }
         Ok(())

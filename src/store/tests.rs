@@ -422,6 +422,31 @@ async fn calls_of_a_process_that_died_are_ended_once() {
     }
 }
 
+#[rstest]
+#[case::its_rows_are_in_the_journal(START, 3)]
+#[case::its_rows_have_left_the_journal(START + Span::days(2), 1)]
+#[tokio::test]
+async fn a_call_on_its_way_to_postgres_is_ended_on_that_way(
+    #[case] pruned: OffsetDateTime,
+    #[case] rows: usize,
+) {
+    let scene = Scene::new();
+    scene.store().await.close().await.unwrap();
+    let mut file = sqlite::open(&sqlite::options(&scene.path()), &scene.path()).await.unwrap();
+    let begun = &story(&scene)[..2];
+    let begun: Vec<_> = begun.iter().map(|entry| rows::Row::of_entry(entry).unwrap()).collect();
+    sqlite::journal::append(&mut file, &begun).await.unwrap();
+    sqlite::journal::note(&mut file, &begun).await.unwrap();
+    sqlite::journal::prune(&mut file, 2, Stamp(pruned)).await.unwrap();
+    for _ in 0..2 {
+        sqlite::recover(&mut file).await.unwrap();
+        let left = sqlite::journal::read(&mut file, 0).await.unwrap();
+        assert_eq!(left.len(), rows);
+        let Some(Ok(rows::Row::Ended(ended))) = left.last().map(|it| &it.row) else { panic!("{left:?}") };
+        assert_eq!((ended.call_id.as_str(), ended.ending.as_str()), (begun[0].subject(), "process_died"));
+    }
+}
+
 #[test]
 fn a_full_queue_counts_what_it_loses_and_watchers_see_it_all_the_same() {
     let scene = Scene::new();

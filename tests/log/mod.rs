@@ -79,7 +79,7 @@ impl Log {
 
     /// Writes calls as the server does, and waits until they can be read.
     pub(crate) async fn fill(&self, calls: &[Call]) {
-        let config = Config { path: self.path(), free_bytes_min: 0, ..Config::default() };
+        let config = Config { path: self.path(), free_bytes_min: 0, keep_shipped_hours: u32::MAX };
         let target = self.url().map(|url| Target::parse(&Secret::new(url)).unwrap());
         let store = Store::open_with(&config, target).await.unwrap();
         calls.iter().flat_map(Call::entries).for_each(|entry| store.handle().append(entry));

@@ -25,11 +25,10 @@ const PAGES_MAX: usize = 50;
 
 /// Prints until nobody reads any more.
 pub(super) async fn follow(query: &Query, filter: Filter, page: &Page, style: Style) -> anyhow::Result<()> {
-    let mut newest = query.calls(&filter, page).await?.calls;
-    newest.reverse();
-    let mut follow = Follow::new(query, filter, &newest).await?;
+    let mut follow = Follow::new(query, filter).await?;
+    let mut calls = follow.newest(query, page).await?;
     print!("{}", heading(style)?);
-    let (mut calls, mut is_away) = (newest, false);
+    let mut is_away = false;
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -72,8 +71,8 @@ struct Known {
 }
 
 impl Follow {
-    /// Goes on after these calls.
-    async fn new(query: &Query, filter: Filter, seen: &[CallRow]) -> Result<Self, query::Error> {
+    /// Goes on after the calls of this moment.
+    async fn new(query: &Query, filter: Filter) -> Result<Self, query::Error> {
         let begun = filter.from_the_beginning();
         let going_on = Filter { going_on: Some(true), ..begun.clone() };
         let page = Page::new(Page::LIMIT_MAX, None).unwrap_or_default();
@@ -81,8 +80,16 @@ impl Follow {
         let newest = query.calls(&begun, &page).await?.calls;
         follow.since = newest.first().map(|call| Stamp(call.started_at.0 - OVERLAP));
         let open = query.calls(&going_on, &page).await?.calls;
-        follow.know(newest.iter().chain(&open).chain(seen));
+        follow.know(newest.iter().chain(&open));
         Ok(follow)
+    }
+
+    /// A page to begin with, and all in it is known: what comes into the log after it is news.
+    async fn newest(&mut self, query: &Query, page: &Page) -> Result<Vec<CallRow>, query::Error> {
+        let mut newest = query.calls(&self.filter, page).await?.calls;
+        newest.reverse();
+        self.know(newest.iter());
+        Ok(newest)
     }
 
     /// Calls that began or ended since the last look, in the order in which they began.
@@ -94,7 +101,7 @@ impl Follow {
         let changed: Vec<_> = begun.iter().chain(&ended).filter_map(id).collect();
         let mut shown = query.among(&changed, &self.filter).await?;
         shown.reverse();
-        self.know(begun.iter().chain(&ended));
+        self.know(begun.iter().chain(&ended).chain(&shown));
         self.forget();
         Ok(shown)
     }

@@ -82,18 +82,18 @@ pub(in crate::store) async fn note(
     Ok(())
 }
 
-/// The ends of calls that nobody carries any more: those that a process which died had begun. First those whose
-/// rows are in the journal, then the others.
+/// The ends of calls that nobody carries any more: those that a process which died had begun. First those on their
+/// way to Postgres, then those of the tables here. The rows of a long call may have left the journal before it ends.
 pub(in crate::store) async fn orphans(
     connection: &mut SqliteConnection,
 ) -> Result<(Vec<Row>, Vec<Row>), sqlx::Error> {
     let open: Vec<(String, u32, String, bool)> = sqlx::query_as(
-        "SELECT call_id, next_sequence, at, EXISTS (SELECT 1 FROM journal WHERE subject = call_id) FROM open_calls",
+        "SELECT call_id, next_sequence, at, EXISTS (SELECT 1 FROM calls WHERE calls.call_id = open_calls.call_id)
+           FROM open_calls",
     )
     .fetch_all(connection)
     .await?;
-    let (journalled, local): (Vec<_>, Vec<_>) =
-        open.into_iter().partition(|(.., is_journalled)| *is_journalled);
+    let (local, journalled): (Vec<_>, Vec<_>) = open.into_iter().partition(|(.., is_local)| *is_local);
     let ended = |(call_id, sequence, at, _): (String, u32, String, bool)| {
         let ending = Ending::ProcessDied;
         Row::Ended(Ended {
