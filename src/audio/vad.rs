@@ -35,8 +35,9 @@ pub enum Activity {
 #[derive(Clone, Debug)]
 pub struct Energy {
     step: usize,
-    power_min: f32,
-    sum: f32,
+    /// The sum of squares of a step that counts as loud.
+    loud: u64,
+    sum: u64,
     count: usize,
     debounce: Debounce,
 }
@@ -46,10 +47,11 @@ const STEP_MS: u32 = 10;
 impl Energy {
     pub fn new(rate: Rate, config: Config) -> Self {
         let step = rate.frame_len() / 2;
+        let power = 32768.0_f64.powi(2) * 10.0_f64.powf(f64::from(config.threshold_db) / 10.0);
         Self {
             step,
-            power_min: 32768.0_f32.powi(2) * 10.0_f32.powf(config.threshold_db / 10.0),
-            sum: 0.0,
+            loud: (power * step as f64).ceil() as u64,
+            sum: 0,
             count: 0,
             debounce: Debounce::new(
                 step,
@@ -75,22 +77,26 @@ impl Energy {
 
     /// Takes the next samples; tells the last change of activity within them.
     pub fn push(&mut self, samples: &[i16]) -> Option<Activity> {
-        let mut change = None;
-        for &sample in samples {
-            self.sum += f32::from(sample) * f32::from(sample);
-            self.count += 1;
+        let (mut change, mut rest) = (None, samples);
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(self.step - self.count));
+            self.sum += energy(now);
+            self.count += now.len();
+            rest = later;
             if self.count == self.step {
-                change = self.step_done().or(change);
+                let is_loud = self.sum >= self.loud;
+                (self.sum, self.count) = (0, 0);
+                change = self.debounce.push(is_loud).or(change);
             }
         }
         change
     }
+}
 
-    fn step_done(&mut self) -> Option<Activity> {
-        let is_loud = self.sum / self.count as f32 >= self.power_min;
-        (self.sum, self.count) = (0.0, 0);
-        self.debounce.push(is_loud)
-    }
+/// The sum of squares: exact, so that it is the same however it is added up.
+fn energy(samples: &[i16]) -> u64 {
+    let square = |&sample: &i16| u64::from(i32::from(sample).pow(2) as u32);
+    samples.iter().map(square).sum()
 }
 
 /// Makes changes of activity of steps that are speech or not.

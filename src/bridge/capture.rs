@@ -72,7 +72,7 @@ impl Machine {
     }
 
     /// Appends the carrier's message for a command, if there is one.
-    pub(super) fn encode(&mut self, command: &carrier::Command, out: &mut String) {
+    pub(super) fn encode(&self, command: &carrier::Command, out: &mut String) {
         self.intake.encode(command, out);
     }
 

@@ -1,5 +1,6 @@
 //! The loop of one call.
 
+use std::cell::Cell;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -30,6 +31,9 @@ use crate::store::recordings::Track;
 /// Far enough away to stand for "no timer".
 const NEVER: Duration = Duration::from_secs(24 * 3600);
 
+/// More than a message of sound. The memory of a setup with a long prompt is given back.
+const TEXT_KEPT: usize = 16 << 10;
+
 /// Everything one call owns. Dropping it closes and aborts everything.
 struct Task<'a, S, M> {
     bridge: &'a Bridge,
@@ -41,8 +45,6 @@ struct Task<'a, S, M> {
     track: Option<Track>,
     flood: Flood,
     timer: Pin<Box<Sleep>>,
-    /// A message on its way into a link.
-    text: String,
     /// How the carrier is to be told goodbye.
     goodbye: carrier::Close,
     call_sid: String,
@@ -85,7 +87,6 @@ where
             track: None,
             flood: Flood::new(now()),
             timer: Box::pin(tokio::time::sleep(NEVER)),
-            text: String::new(),
             goodbye: carrier::Close::Normal,
             call_sid,
         }
@@ -194,9 +195,11 @@ where
             carrier::Command::Media(_) => Kind::Audio,
             carrier::Command::Mark(_) => Kind::Control,
         };
-        self.text.clear();
-        self.machine.encode(command, &mut self.text);
-        if !self.text.is_empty() && self.carrier.send(&self.text, kind) {
+        let is_full = with_text(|text| {
+            self.machine.encode(command, text);
+            !text.is_empty() && self.carrier.send(text, kind)
+        });
+        if is_full {
             self.take(Input::Overflow { peer: Peer::Carrier });
         }
     }
@@ -212,9 +215,11 @@ where
         {
             setup.model = endpoint.dialer.model_path(&setup.model);
         }
-        self.text.clear();
-        wire::encode(&command, &mut self.text);
-        if self.upstream.send(link, &self.text, kind) {
+        let is_full = with_text(|text| {
+            wire::encode(&command, text);
+            self.upstream.send(link, text, kind)
+        });
+        if is_full {
             self.take(Input::Overflow { peer: Peer::Live });
         }
     }
@@ -241,6 +246,21 @@ where
     async fn goodbye(self) {
         tokio::join!(self.carrier.close(self.goodbye.code()), self.upstream.closed());
     }
+}
+
+/// Memory for a message on its way into a link: one of each thread for all calls, so that it is in the cache when the
+/// next call needs it, and no call has its own.
+fn with_text<R>(work: impl FnOnce(&mut String) -> R) -> R {
+    thread_local! {
+        static TEXT: Cell<String> = const { Cell::new(String::new()) };
+    }
+    let mut text = TEXT.take();
+    let result = work(&mut text);
+    if text.capacity() <= TEXT_KEPT {
+        text.clear();
+        TEXT.set(text);
+    }
+    result
 }
 
 fn now() -> Instant {

@@ -152,7 +152,7 @@ impl Intake {
     }
 
     /// Appends the carrier's message for a command, if there is one.
-    pub fn encode(&mut self, command: &carrier::Command, out: &mut String) {
+    pub fn encode(&self, command: &carrier::Command, out: &mut String) {
         self.codec.encode(command, out);
     }
 }

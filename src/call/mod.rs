@@ -111,12 +111,13 @@ impl Call {
     /// A call whose media socket was just opened.
     pub fn answer(admission: Admission, services: Arc<Services>, now: Instant) -> Self {
         let Admission { context, agent, ledger } = admission;
+        let silence = agent.vad.silence_duration_ms.map(|ms| Duration::from_millis(ms.into()));
         Self {
             setting: Setting { context, services },
             agent,
             phase: Phase::AwaitingStart { until: now + START_DEADLINE },
             responder: Responder::new(),
-            uplink: Uplink::new(),
+            uplink: Uplink::new(silence),
             downlink: Downlink::new(),
             transcript: Transcript::default(),
             silence: Silence::default(),

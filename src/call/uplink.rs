@@ -33,8 +33,10 @@ const QUIET_TOGETHER: usize = 4;
 /// Speech after which everybody has noticed that the caller speaks.
 const FLUENT_AFTER: Duration = Duration::from_millis(500);
 
-/// A pause that speech has within words. A longer one may be the end of it, and is told as it happens.
-const FLUENT_PAUSE: Duration = Duration::from_millis(100);
+/// A pause that ends nobody's turn: what follows a longer one is told as it happens. Models that decide by silence need
+/// more of it; where the agent says how much, the pause is a little shorter than that.
+const FLUENT_PAUSE: Duration = Duration::from_millis(200);
+const FLUENT_PAUSE_MARGIN: Duration = Duration::from_millis(100);
 
 /// Frames of fluent speech that leave together. The first of them is late by 40 ms.
 const FLUENT_TOGETHER: usize = 3;
@@ -53,6 +55,8 @@ pub(super) struct Uplink {
     speech: Option<Speech>,
     /// Position up to which whatever the caller said is answered.
     answered: u64,
+    /// A pause that ends nobody's turn.
+    pause: Duration,
     totals: Totals,
     /// Resampled audio on its way into frames.
     scratch: Vec<i16>,
@@ -126,7 +130,9 @@ struct Totals {
 }
 
 impl Uplink {
-    pub(super) fn new() -> Self {
+    /// For a model that takes so much silence for the end of what the caller says, if that is known.
+    pub(super) fn new(silence: Option<Duration>) -> Self {
+        let pause = |silence: Duration| silence.saturating_sub(FLUENT_PAUSE_MARGIN);
         Self {
             resampler: Resampler::new(Rate::LINE, Rate::MODEL_IN),
             vad: Energy::new(Rate::LINE, vad::Config::default()),
@@ -135,6 +141,7 @@ impl Uplink {
             recent: Recent::default(),
             speech: None,
             answered: 0,
+            pause: silence.map_or(FLUENT_PAUSE, pause),
             totals: Totals::default(),
             scratch: Vec::new(),
         }
@@ -211,7 +218,7 @@ impl Uplink {
     pub(super) fn patience(&self) -> usize {
         let is_long = |speech: Speech| speech.ended.duration_since(speech.started) > FLUENT_AFTER;
         let is_fluent =
-            || self.is_speaking() && self.silent() < FLUENT_PAUSE && self.speech.is_some_and(is_long);
+            || self.is_speaking() && self.silent() < self.pause && self.speech.is_some_and(is_long);
         if self.is_quiet() {
             QUIET_TOGETHER
         } else if is_fluent() {
@@ -419,7 +426,7 @@ mod tests {
 
     impl Line {
         fn new() -> Self {
-            Self { uplink: Uplink::new(), now: Instant::now(), sent: Vec::new() }
+            Self { uplink: Uplink::new(None), now: Instant::now(), sent: Vec::new() }
         }
 
         fn chunk(&mut self, chunk: Option<u64>, samples: &[i16], is_ready: bool) -> Option<Irregularity> {
@@ -474,8 +481,8 @@ mod tests {
     #[case::has_said_nothing(&[0, 1], 4)]
     #[case::begins_to_speak(&[24], 1)]
     #[case::speaks_fluently(&[27], 3)]
-    #[case::is_between_two_words(&[27, 4], 3)]
-    #[case::pauses(&[27, 5], 1)]
+    #[case::is_between_two_words(&[27, 9], 3)]
+    #[case::pauses(&[27, 10], 1)]
     #[case::goes_on(&[27, 10, 1], 3)]
     #[case::begins_again(&[27, 40, 1], 1)]
     #[case::spoke_a_moment_ago(&[27, 49], 1)]
@@ -487,6 +494,26 @@ mod tests {
             line.say(&samples);
         }
         assert_eq!(line.uplink.patience(), expected);
+    }
+
+    /// The last frame before the model may take the turn for over leaves at once, with those before it.
+    #[rstest]
+    #[case::by_default(None, 9)]
+    #[case::after_little_silence(Some(200), 4)]
+    #[case::after_long_silence(Some(500), 19)]
+    #[case::at_once(Some(100), 0)]
+    fn a_pause_is_shorter_than_the_silence_that_ends_a_turn(
+        #[case] silence: Option<u64>,
+        #[case] frames: usize,
+    ) {
+        let mut line = Line::new();
+        line.uplink = Uplink::new(silence.map(Duration::from_millis));
+        line.say(&speech(160 * 27));
+        let fluent = (0..30).take_while(|_| {
+            line.say(&[0; 160]);
+            line.uplink.patience() == FLUENT_TOGETHER
+        });
+        assert_eq!(fluent.count(), frames);
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::id::MarkId;
 /// One second. The carrier sends 20 ms; the size is not promised.
 const PAYLOAD_BYTES_MAX: usize = 8_000;
 
+/// Up to this length mu-law is decoded in memory that every stream uses; a longer payload takes memory for itself.
+const SHORT: usize = 480;
+
 /// A stream id is 34 characters; it is repeated in every frame we send.
 const STREAM_SID_BYTES_MAX: usize = 64;
 
@@ -38,7 +41,6 @@ static BASE64: LazyLock<Simd> = LazyLock::new(|| {
 pub struct Codec {
     /// The stream announced by `start`.
     stream: Option<Stream>,
-    bytes: Vec<u8>,
     samples: Vec<i16>,
 }
 
@@ -76,14 +78,14 @@ impl Codec {
     /// Appends the frame of a command; one of media allocates at most once, where `out` must grow. Appends nothing for
     /// [`Command::Close`] (the socket is closed instead), for audio that is not at [`Rate::LINE`], and before the
     /// stream began: nothing may be sent then.
-    pub fn encode(&mut self, command: &Command, out: &mut String) {
+    pub fn encode(&self, command: &Command, out: &mut String) {
         let Some(stream) = &self.stream else { return };
         match command {
             Command::Media(frame) if frame.rate() == Rate::LINE && !frame.samples().is_empty() => {
                 out.reserve(MEDIA_ENVELOPE + stream.json.len() + frame.samples().len().div_ceil(3) * 4);
                 open(out, "media", stream);
                 out.push_str(",\"media\":{\"payload\":\"");
-                push_payload(&mut self.bytes, frame, out);
+                push_payload(frame, out);
                 out.push_str("\"}}");
             }
             Command::Mark(MarkId(number)) => {
@@ -138,13 +140,20 @@ impl Codec {
         if payload.is_empty() || payload.len().div_ceil(4) * 3 > PAYLOAD_BYTES_MAX + 3 {
             return Err(Malformed::Length);
         }
-        self.bytes.clear();
-        BASE64.decode_vec(payload.as_bytes(), &mut self.bytes).map_err(|_| Malformed::Base64)?;
-        if self.bytes.is_empty() || self.bytes.len() > PAYLOAD_BYTES_MAX {
+        let (mut short, mut long) = ([0; SHORT], Vec::new());
+        let len_max = payload.len().div_ceil(4) * 3;
+        let bytes = if len_max <= SHORT {
+            &mut short[..]
+        } else {
+            long.resize(len_max, 0);
+            &mut long[..]
+        };
+        let len = BASE64.decode_slice(payload.as_bytes(), bytes).map_err(|_| Malformed::Base64)?;
+        if len == 0 || len > PAYLOAD_BYTES_MAX {
             return Err(Malformed::Length);
         }
         self.samples.clear();
-        g711::decode_into(&self.bytes, &mut self.samples);
+        g711::decode_into(&bytes[..len], &mut self.samples);
         Ok(Media {
             chunk: body.chunk.and_then(|counter| counter.0),
             rate: Rate::LINE,
@@ -161,10 +170,12 @@ fn open(out: &mut String, event: &str, stream: &Stream) {
     out.push_str(&stream.json);
 }
 
-fn push_payload(bytes: &mut Vec<u8>, frame: &Frame, out: &mut String) {
-    bytes.clear();
-    g711::encode_into(frame.samples(), bytes);
-    BASE64.encode_string(bytes, out);
+fn push_payload(frame: &Frame, out: &mut String) {
+    let mut bytes = [0; Frame::CAPACITY];
+    for (byte, &sample) in bytes.iter_mut().zip(frame.samples()) {
+        *byte = g711::encode(sample);
+    }
+    BASE64.encode_string(&bytes[..frame.samples().len()], out);
 }
 
 /// Our marks are `m` and the number as we write it; other names are somebody else's.

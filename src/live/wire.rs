@@ -28,6 +28,9 @@ static BASE64: LazyLock<Simd> = LazyLock::new(|| {
     Simd::standard(GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent))
 });
 
+/// Samples that are handed over together: 100 ms.
+const PIECE: usize = Rate::MODEL_OUT.frame_len() * 5;
+
 /// Decodes the messages of one connection. Keeps what must survive between messages: half a sample.
 #[derive(Debug, Default)]
 pub struct Decoder {
@@ -100,8 +103,13 @@ impl Decoder {
         }
         let (pairs, rest) = bytes.as_chunks::<2>();
         self.odd = rest.first().copied();
-        let samples: Vec<_> = pairs.iter().map(|&pair| i16::from_le_bytes(pair)).collect();
-        handle(Event::Audio(&samples));
+        for pairs in pairs.chunks(PIECE) {
+            let mut samples = [0; PIECE];
+            for (sample, &pair) in samples.iter_mut().zip(pairs) {
+                *sample = i16::from_le_bytes(pair);
+            }
+            handle(Event::Audio(&samples[..pairs.len()]));
+        }
     }
 }
 
