@@ -27,6 +27,9 @@ const PREROLL: Duration = Duration::from_millis(300);
 /// has done so. It has, too, when it answers.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 
+/// The same after a sound that was no speech: a click, or the first syllable of what is to come.
+const QUIET_AFTER_SOUND: Duration = Duration::from_millis(60);
+
 /// Frames of silence that leave together then. The first of them is late by 60 ms; more would take more memory.
 const QUIET_TOGETHER: usize = 4;
 
@@ -53,8 +56,6 @@ pub(super) struct Uplink {
     held: Held,
     recent: Recent,
     speech: Option<Speech>,
-    /// Position up to which whatever the caller said is answered.
-    answered: u64,
     /// A pause that ends nobody's turn.
     pause: Duration,
     totals: Totals,
@@ -140,7 +141,6 @@ impl Uplink {
             held: Held::default(),
             recent: Recent::default(),
             speech: None,
-            answered: 0,
             pause: silence.map_or(FLUENT_PAUSE, pause),
             totals: Totals::default(),
             scratch: Vec::new(),
@@ -205,7 +205,6 @@ impl Uplink {
     /// The caller's last speech, if it was not taken yet. It is answered: nobody needs to hear it again.
     pub(super) fn take_speech(&mut self) -> Option<Speech> {
         self.recent.0.clear();
-        self.answered = self.vad.position();
         self.speech.take()
     }
 
@@ -228,9 +227,9 @@ impl Uplink {
         }
     }
 
-    /// Whether the caller has been silent for a while, or since the last answer.
+    /// Whether the caller has been silent for a while: a shorter one if nothing they said waits for an answer.
     pub(super) fn is_quiet(&self) -> bool {
-        self.vad.last_loud() <= self.answered || self.silent() > QUIET_AFTER
+        self.silent() >= if self.speech.is_some() { QUIET_AFTER } else { QUIET_AFTER_SOUND }
     }
 
     /// For how long nothing has been loud.
@@ -478,7 +477,10 @@ mod tests {
 
     /// Frames of speech and of silence by turns.
     #[rstest]
-    #[case::has_said_nothing(&[0, 1], 4)]
+    #[case::has_said_nothing(&[0, 3], 4)]
+    #[case::makes_a_sound(&[0, 50, 1], 1)]
+    #[case::has_just_made_a_sound(&[0, 50, 1, 2], 1)]
+    #[case::has_made_a_sound(&[0, 50, 1, 3], 4)]
     #[case::begins_to_speak(&[24], 1)]
     #[case::speaks_fluently(&[27], 3)]
     #[case::is_between_two_words(&[27, 9], 3)]
@@ -486,7 +488,7 @@ mod tests {
     #[case::goes_on(&[27, 10, 1], 3)]
     #[case::begins_again(&[27, 40, 1], 1)]
     #[case::spoke_a_moment_ago(&[27, 49], 1)]
-    #[case::spoke_a_while_ago(&[27, 51], 4)]
+    #[case::spoke_a_while_ago(&[27, 50], 4)]
     fn frames_that_nobody_waits_for_may_leave_together(#[case] stretches: &[usize], #[case] expected: usize) {
         let mut line = Line::new();
         for (n, &frames) in stretches.iter().enumerate() {
