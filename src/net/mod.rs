@@ -30,10 +30,11 @@ impl Limits {
         message_max: 64 << 10,
     };
 
-    /// The live service sends some 13 KB at a time, in several reads: TLS has decrypted them already.
+    /// The live service sends some 13 KB at a time, in several reads: TLS has decrypted them already. It is sent up to
+    /// four messages of some 930 bytes together, in one write.
     pub const LIVE: Self = Self {
         read_buffer: 2 << 10,
-        write_buffer: 2 << 10,
+        write_buffer: 4 << 10,
         write_buffer_max: 256 << 10,
         message_max: 4 << 20,
     };
