@@ -1,5 +1,6 @@
 //! The verdict: whether the server kept the bars, and whether the test may say so. Pure.
 
+use super::growth::Growth;
 use super::outcome::{Counts, Generator, Losses, Measure, Plan, Verdict};
 
 /// p99 of the lateness of generator and model beyond which delays are theirs and not the server's.
@@ -19,6 +20,8 @@ pub struct Evidence<'a> {
     pub measures: &'a [Measure],
     pub losses: &'a Losses,
     pub generator: &'a Generator,
+    /// Of the server's memory, if the test was long enough to tell.
+    pub growth: Option<Growth>,
     pub has_probes: bool,
 }
 
@@ -87,7 +90,7 @@ fn overload(generator: &Generator) -> Vec<String> {
 
 /// What the server did wrong.
 fn faults(evidence: Evidence<'_>) -> Vec<String> {
-    let Evidence { plan, counts, measures, losses, .. } = evidence;
+    let Evidence { plan, counts, measures, losses, growth, .. } = evidence;
     let mut faults = Vec::new();
     for measure in measures.iter().filter(|measure| measure.count > 0) {
         if let Some(bar) = measure.bar_p99.filter(|bar| measure.p99 > *bar) {
@@ -110,6 +113,12 @@ fn faults(evidence: Evidence<'_>) -> Vec<String> {
         ("probes were not answered", losses.probes_lost),
         ("messages were none that the carrier takes", losses.violations),
     ];
+    if let Some(Growth { from_bytes, to_bytes }) = growth.filter(|growth| growth.is_lasting()) {
+        let (from, to) = (from_bytes as f64 / 1e6, to_bytes as f64 / 1e6);
+        faults.push(format!(
+            "the server's memory grew from {from:.1} to {to:.1} MB, by means of the middle and the last third"
+        ));
+    }
     faults.extend(lost.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")));
     faults
 }
@@ -131,6 +140,7 @@ mod tests {
         generator: Generator,
         max_calls: Option<u32>,
         refusal_ms: u64,
+        growth: Option<Growth>,
         kind: Kind,
     }
 
@@ -153,6 +163,7 @@ mod tests {
                 },
                 max_calls: None,
                 refusal_ms: 3,
+                growth: Some(Growth { from_bytes: 50_000_000, to_bytes: 51_000_000 }),
                 kind: Kind::Short,
             }
         }
@@ -190,6 +201,7 @@ mod tests {
                 measures: &measures,
                 losses: &self.losses,
                 generator: &self.generator,
+                growth: self.growth,
                 has_probes: true,
             })
         }
@@ -205,6 +217,8 @@ mod tests {
     #[case::refused_as_it_should(|case: &mut Case| case.refuse(Some(99)), 0, "")]
     #[case::refused_below_the_limit(|case: &mut Case| case.refuse(Some(100)), 1, "7 calls were refused: busy")]
     #[case::a_slow_refusal(|case: &mut Case| case.refusal_ms = 51, 1, "refusal: p99 51.0 ms, the bar is 50")]
+    #[case::a_leak(|case: &mut Case| case.growth.as_mut().unwrap().to_bytes = 60_000_000, 1, "from 50.0 to 60.0 MB")]
+    #[case::memory_unknown(|case: &mut Case| case.growth = None, 0, "")]
     #[case::a_late_generator(|case: &mut Case| case.generator.lateness_p99_ms = 5.1, 2, "callers' frames left")]
     #[case::a_late_model(|case: &mut Case| case.generator.model_lateness_p99_ms = Some(6.0), 2, "load model was")]
     #[case::a_busy_core(|case: &mut Case| case.generator.cpu_share = Some(0.6), 2, "together took 90 %")]

@@ -22,6 +22,7 @@ pub mod arrivals;
 pub mod caller;
 pub mod capacity;
 pub mod capture;
+pub mod growth;
 pub mod histogram;
 pub mod judge;
 pub mod line;

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::growth::Growth;
+
 /// The version of the format that this program writes.
 pub const VERSION: u32 = 1;
 
@@ -307,6 +309,8 @@ pub struct ServerCost {
     pub rss_max_bytes: u64,
     /// What was added, by the most calls that were up.
     pub rss_per_call_bytes: u64,
+    /// Whether it went on growing; `null` where the test was too short to tell.
+    pub rss_growth: Option<Growth>,
 }
 
 /// How well the load test itself kept time.

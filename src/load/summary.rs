@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::growth::Growth;
 use super::histogram::Delays;
 use super::judge::{self, CPU_SHARE_BAR, Evidence, LATENESS_BAR_MS};
 use super::meter::{Meter, Reading};
@@ -135,12 +136,14 @@ impl Summary {
     pub fn outcome(self, plan: Plan, ended: Ended, offered: u64, has_probes: bool) -> Outcome {
         let (counts, losses, generator) = (self.counts(offered), self.losses(), self.generator());
         let measures = self.total.heard.measures();
+        let server = self.server_cost();
         let evidence = Evidence {
             plan: &plan,
             counts: &counts,
             measures: &measures,
             losses: &losses,
             generator: &generator,
+            growth: server.as_ref().and_then(|cost| cost.rss_growth),
             has_probes,
         };
         Outcome {
@@ -148,7 +151,7 @@ impl Summary {
             verdict: judge::verdict(evidence),
             ended,
             delay_histogram: self.total.heard.added_delay.bins(),
-            server: self.server_cost(),
+            server,
             timeline: self.timeline,
             counts,
             measures,
@@ -203,6 +206,7 @@ impl Summary {
             rss_base_bytes,
             rss_max_bytes,
             rss_per_call_bytes: rss_max_bytes.saturating_sub(rss_base_bytes) / self.up_max.max(1),
+            rss_growth: Growth::of(&self.timeline, self.full_from),
         })
     }
 }

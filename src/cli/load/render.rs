@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::super::text;
+use crate::load::growth::Growth;
 use crate::load::outcome::{
     Capacity, Counts, Ended, Generator, Losses, Measure, Outcome, Second, ServerCost, Step, StoppedBy,
     Verdict,
@@ -86,6 +87,14 @@ fn losses(out: &mut String, losses: &Losses) -> std::fmt::Result {
     )
 }
 
+/// Of a test that was long enough to tell.
+fn growth(out: &mut String, growth: Option<Growth>) -> std::fmt::Result {
+    growth.map_or(Ok(()), |Growth { from_bytes, to_bytes }| {
+        let (from, to) = (from_bytes as f64 / 1e6, to_bytes as f64 / 1e6);
+        writeln!(out, "  its memory    {from:.1} MB in the middle third of the test, {to:.1} MB in the last")
+    })
+}
+
 fn costs(out: &mut String, server: Option<&ServerCost>, generator: &Generator) -> std::fmt::Result {
     match server {
         Some(cost) => writeln!(
@@ -97,7 +106,8 @@ fn costs(out: &mut String, server: Option<&ServerCost>, generator: &Generator) -
             percent(cost.cpu_share_max),
             cost.rss_base_bytes as f64 / 1e6,
             cost.rss_per_call_bytes as f64 / 1e3
-        )?,
+        )
+        .and_then(|()| growth(out, cost.rss_growth))?,
         None => writeln!(out, "\n  server        its cost is not known: no --server-pid of this machine")?,
     }
     let share = |share: Option<f64>| share.map_or_else(|| "an unknown part".to_owned(), percent);

@@ -1,6 +1,7 @@
 //! The figures of the page.
 
 use super::html::{count, facts, list, megabytes, paragraph, percent, percent_if, table, tenths};
+use crate::load::growth::Growth;
 use crate::load::outcome::{Capacity, Counts, Losses, Measure, Outcome, Step, StoppedBy, Verdict};
 
 /// How many decimals a bar needs: none, as a rule.
@@ -91,8 +92,17 @@ pub(super) fn server(outcome: &Outcome) -> String {
         ("cores it may use", cost.cores.to_string()),
         ("memory before the calls", megabytes(cost.rss_base_bytes)),
         ("memory at most", megabytes(cost.rss_max_bytes)),
+        (
+            "memory over time",
+            cost.rss_growth.map_or_else(|| "the test was too short to tell".to_owned(), growth),
+        ),
     ]);
     paragraph(&said) + &numbers
+}
+
+fn growth(growth: Growth) -> String {
+    let (from, to) = (megabytes(growth.from_bytes), megabytes(growth.to_bytes));
+    format!("{from} in the middle third of the test, {to} in the last")
 }
 
 /// How many calls the server carries, if that was searched for.

@@ -7,6 +7,7 @@ use quick_xml::events::Event;
 use rstest::rstest;
 
 use super::*;
+use crate::load::growth::Growth;
 use crate::load::histogram::Delays;
 use crate::load::outcome::{
     Bin, Capacity, Counts, Generator, Losses, Second, ServerCost, Share, Step, StoppedBy, VERSION,
@@ -61,6 +62,7 @@ fn outcome() -> Outcome {
             rss_base_bytes: 20_000_000,
             rss_max_bytes: 22_000_000,
             rss_per_call_bytes: 100_000,
+            rss_growth: Some(Growth { from_bytes: 21_000_000, to_bytes: 21_500_000 }),
         }),
         generator: Generator {
             lateness_p99_ms: 1.2,
@@ -232,6 +234,7 @@ fn the_page_names_and_explains_every_measure() {
 #[case::passed(outcome(), &["Passed: with up to 20 calls", "1970-01-01 00:00:00 UTC", "2 s until all", "1 min 20 s"])]
 #[case::kept(outcome(), &["<td>60</td><td>kept</td>", "to the sample", "2\u{202F}400\u{202F}000 samples"])]
 #[case::cost(outcome(), &["takes 2.50 ms of one processor core", "full with 400 calls", "100 kB of memory"])]
+#[case::growth(outcome(), &["21.0 MB in the middle third of the test, 21.5 MB in the last"])]
 #[case::believed(outcome(), &["1.2 ms late at the 99th percentile; up to 5 ms"])]
 #[case::late(
     Outcome { generator: Generator { lateness_p99_ms: 5.1, ..outcome().generator }, ..outcome() },
