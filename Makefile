@@ -48,7 +48,7 @@ bench-leaks: deps ## what 20,000 short calls leave behind: tasks, descriptors, h
 # Eighty of a hundred of what the machine carries is a good number of calls.
 SOAK_MINUTES := 60
 SOAK_CALLS := 200
-soak: deps ## many calls for an hour (SOAK_MINUTES, SOAK_CALLS): fails where one is lost or late; target/soak.html shows memory over time
+soak: deps ## many calls for an hour (SOAK_MINUTES, SOAK_CALLS): fails where one is lost or late or memory goes on growing; target/soak.html shows it over time
 	$(CARGO) run --locked --release --quiet -- load --pin --calls $(SOAK_CALLS) --duration $(SOAK_MINUTES)m --html target/soak.html
 
 # For example: BENCH_LOG='questions --calls 100000'. In full it needs ten gigabytes on the disk of /tmp for a while.
