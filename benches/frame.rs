@@ -171,7 +171,7 @@ mod carrier {
 
     #[divan::bench]
     fn media_encode(bencher: Bencher<'_, '_>) {
-        let mut codec = started();
+        let codec = started();
         let command = Command::Media(Frame::new(Rate::LINE, &talk::speech(Rate::LINE)[..160]));
         bencher.bench_local(|| {
             let mut out = String::new();
