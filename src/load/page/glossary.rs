@@ -24,8 +24,9 @@ pub(super) fn measure(name: &str) -> Option<&'static str> {
             "The longest time in a call in which the caller waited for an answer and heard nothing."
         }
         names::FRAME_LATENESS => {
-            "Sound comes in frames of 20 ms. This is how much later than its turn a frame of an answer came. The \
-             carrier's buffer hides it until the buffer is empty; then the caller hears a hole."
+            "Sound comes in frames of 20 ms. This is how much later than its turn a frame of an answer came, had they \
+             come evenly: a server that sends four of them together is up to 80 ms late with the next. The carrier's \
+             buffer hides it until the buffer is empty; then the caller hears a hole."
         }
         names::SETUP => {
             "From placing the call until the server has answered the carrier's request and the stream of sound is open. \
