@@ -73,6 +73,36 @@ async fn a_log_is_asked_for_tables_json_and_csv(#[case] kind: Kind) {
 }
 
 #[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn csv_has_every_call_once_and_ends_where_its_reader_does(#[case] kind: Kind) {
+    let calls_of = |number: u32| Call { agent: format!("a {}", number % 2), ..Call::new(number, number) };
+    let log = Log::with(kind, &(1..=450).map(calls_of).collect::<Vec<_>>()).await;
+    let ids = |arguments: &[&str]| {
+        let csv = text(&calls(&log, arguments).output().unwrap());
+        let mut reader = csv::Reader::from_reader(csv.as_bytes());
+        let ids: Vec<_> = reader.records().map(|row| row.unwrap()[1].to_owned()).collect();
+        ids
+    };
+    let newest = |count: u32| (1..=450).rev().take(count as usize).map(|it| Call::new(it, 0).id());
+    assert_eq!(ids(&["--csv"]), newest(450).collect::<Vec<_>>());
+    assert_eq!(ids(&["--csv", "--limit", "250"]), newest(250).collect::<Vec<_>>());
+    assert_eq!(ids(&["--csv", "--limit", "200"]), newest(200).collect::<Vec<_>>());
+    assert_eq!(ids(&["--csv", "--limit", "1"]), newest(1).collect::<Vec<_>>());
+    assert_eq!(ids(&["--csv", "--agent", "a 1"]).len(), 225);
+    assert_eq!(ids(&["--csv", "--search", "good morning"]).len(), 450);
+    assert_eq!(ids(&["--csv", "--agent", "nobody"]), Vec::<String>::new());
+
+    let mut program = calls(&log, &["--csv"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(program.stdout.take());
+    let output = program.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[rstest]
+#[case(&["--csv", "--limit", "0"], "--limit: not a number of calls")]
+#[case(&["--limit", "201"], "--limit: not a number of calls")]
 #[case(&["--since", "yesterday"], "--since: not a time")]
 #[case(&["--ending", "bored"], "known endings are caller_hung_up")]
 #[case(&["--search", "?!"], "--search: no word")]

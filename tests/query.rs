@@ -7,13 +7,12 @@ mod postgres;
 use log::{Call, Kind, Log, all, all_failed, filter, numbers};
 use patchcord::call::record::Ending;
 use patchcord::secret::Secret;
+use patchcord::store::Stamp;
 use patchcord::store::query::stats::Scope;
 use patchcord::store::query::{Error, Filter, Page, Query, Source};
 use postgres::{Cluster, Database};
 use rstest::rstest;
 use sqlx::{Column, Connection as _, PgConnection, Row as _};
-use time::Date;
-use time::macros::date;
 
 /// Eight calls, the highest number the newest; two of them begin at the same time.
 fn calls() -> Vec<Call> {
@@ -172,22 +171,22 @@ async fn calls_add_up_by_day_agent_and_model(#[case] kind: Kind) {
     assert_eq!(kinds, [("all_failed", Some("live.closed"), 1), ("carrier_silent", None, 1)]);
     assert_eq!(stats.newest_failures[0].call_id, calls()[5].id());
 
-    let scope = Scope { since: Some(date!(2026 - 11 - 21)), agent: Some("sales".into()), ..Scope::default() };
+    let scope = Scope { since: at("2026-11-21"), agent: Some("sales".into()), ..Scope::default() };
     let stats = query.stats(&scope).await.unwrap();
     assert_eq!((stats.total.counts.calls, stats.longest_dead_air.len(), stats.failures.len()), (1, 1, 0));
     // Whole months are read elsewhere than single days.
-    let latency = async |since: Date, until: Date| {
-        let scope = Scope { since: Some(since), until: Some(until), ..Scope::default() };
+    let latency = async |since: &str, until: &str| {
+        let scope = Scope { since: at(since), until: at(until), ..Scope::default() };
         query.stats(&scope).await.unwrap().total.latency
     };
-    let month = latency(date!(2026 - 11 - 01), date!(2026 - 12 - 01)).await;
+    let month = latency("2026-11-01", "2026-12-01").await;
     assert_eq!(month.map(|latency| latency.answers), Some(5));
-    assert_eq!(latency(date!(2026 - 11 - 02), date!(2026 - 11 - 30)).await, month);
-    assert_eq!(latency(date!(2026 - 10 - 30), date!(2026 - 12 - 24)).await, month);
-    let days = latency(date!(2026 - 11 - 21), date!(2026 - 12 - 01)).await.map_or(0, |it| it.answers)
-        + latency(date!(2026 - 11 - 01), date!(2026 - 11 - 21)).await.map_or(0, |it| it.answers);
+    assert_eq!(latency("2026-11-02", "2026-11-30").await, month);
+    assert_eq!(latency("2026-10-30", "2026-12-24").await, month);
+    let days = latency("2026-11-21", "2026-12-01").await.map_or(0, |it| it.answers)
+        + latency("2026-11-01", "2026-11-21").await.map_or(0, |it| it.answers);
     assert_eq!(days, 5);
-    let none = query.stats(&Scope { until: Some(date!(2020 - 01 - 01)), ..Scope::default() }).await.unwrap();
+    let none = query.stats(&Scope { until: at("2020-01-01"), ..Scope::default() }).await.unwrap();
     assert_eq!((none.total.counts.calls, none.total.failed_share, none.total.latency), (0, None, None));
 }
 
@@ -203,7 +202,7 @@ async fn the_longest_waits_are_the_same_however_they_are_searched(#[case] kind: 
         Scope::default(),
         Scope { agent: agent.clone(), ..Scope::default() },
         Scope { business: business.clone(), ..Scope::default() },
-        Scope { agent, business, since: Some(date!(2026 - 11 - 21)), ..Scope::default() },
+        Scope { agent, business, since: at("2026-11-21"), ..Scope::default() },
     ];
     let ask = async || {
         let mut answers = Vec::new();
@@ -217,6 +216,56 @@ async fn the_longest_waits_are_the_same_however_they_are_searched(#[case] kind: 
     // So many calls are not sorted.
     log.run("UPDATE daily SET calls = calls + 100000").await;
     assert_eq!(ask().await, sorted);
+}
+
+/// A time as a person says it.
+fn at(text: &str) -> Option<Stamp> {
+    Some(Stamp(patchcord::store::query::filter::moment(text, log::START).unwrap()))
+}
+
+/// Calls begin 0, 5, 10, 70, 75 and 80 minutes after 23:00, each 1.234 ms later than that.
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn sums_are_of_the_asked_time_to_the_millisecond(#[case] kind: Kind) {
+    let log = Log::with(kind, &calls()).await;
+    let query = log.query().await;
+    let cases = [
+        (Some("2026-11-20T23:05:00Z"), None, 5),
+        (Some("2026-11-20T23:05:00.001Z"), None, 5),
+        (Some("2026-11-20T23:05:00.002Z"), None, 4),
+        (Some("2026-11-20T23:05:00Z"), Some("2026-11-20T23:05:00.001Z"), 0),
+        (Some("2026-11-20T23:05:00Z"), Some("2026-11-20T23:05:00.002Z"), 1),
+        (Some("2026-11-20T23:01:00Z"), Some("2026-11-21"), 2),
+        (Some("2026-11-20T23:10:00Z"), Some("2026-11-21T00:12:00Z"), 2),
+        (None, Some("2026-11-21T00:15:00Z"), 4),
+        (Some("2026-11-01"), Some("2026-11-21T00:20:00Z"), 5),
+        (Some("2026-11-01"), None, 6),
+        (Some("2026-11-22T00:00:01Z"), Some("2026-11-20"), 0),
+        (Some("2026-11-21"), Some("2026-11-21"), 0),
+    ];
+    for (since, until, calls) in cases {
+        let scope = Scope { since: since.and_then(at), until: until.and_then(at), ..Scope::default() };
+        let stats = query.stats(&scope).await.unwrap();
+        assert_eq!(stats.total.counts.calls, calls, "{since:?} {until:?}");
+        assert_eq!(stats.by_day.iter().map(|day| day.counts.calls).sum::<i64>(), calls);
+        assert_eq!(stats.by_agent.iter().map(|agent| agent.counts.calls).sum::<i64>(), calls);
+        assert_eq!(stats.total.counts.duration_ms, calls * 60_000);
+        assert_eq!(stats.total.counts.tokens.total_tokens, calls * 1230);
+        let listed = stats.longest_dead_air.len() as i64;
+        assert_eq!(listed, calls, "single calls are of the same time");
+    }
+    // One way to read them and the other come to the same.
+    let whole = query.stats(&Scope { agent: Some("sales".into()), ..Scope::default() }).await.unwrap();
+    let cut =
+        Scope { since: at("2026-11-20T12:00:00Z"), until: at("2026-11-21T12:00:00Z"), ..Scope::default() };
+    let parts = query.stats(&Scope { agent: Some("sales".into()), ..cut }).await.unwrap();
+    assert_eq!(
+        (&whole.total, &whole.by_day, &whole.by_model),
+        (&parts.total, &parts.by_day, &parts.by_model)
+    );
+    assert_eq!((whole.failures.len(), &whole.failures), (1, &parts.failures));
 }
 
 /// The business of some call.

@@ -136,7 +136,7 @@ fn printed(ratio: Option<f64>) -> String {
 fn reasons(outcome: &Outcome) {
     match &outcome.verdict {
         Verdict::Passed => {}
-        Verdict::Failed { reasons } | Verdict::Refused { reasons } => {
+        Verdict::Failed { reasons } | Verdict::Refused { reasons, .. } => {
             reasons.iter().for_each(|reason| println!("       {reason}"));
         }
     }

@@ -1,6 +1,7 @@
 //! `patchcord calls`: the call log as a table, one call as a story, what many calls come to; also as JSON and CSV.
 
 mod follow;
+mod stream;
 
 use std::path::PathBuf;
 
@@ -105,9 +106,9 @@ struct Range {
 /// How much of the list.
 #[derive(Debug, clap::Args)]
 struct Part {
-    /// How many calls, the newest first; 200 at most.
-    #[arg(long, value_name = "N", default_value_t = Page::LIMIT)]
-    limit: u32,
+    /// How many calls, the newest first; 20 if left out, 200 at most. CSV has all calls if left out, and no most.
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
     /// Go on where an answer before this one ended.
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
@@ -171,14 +172,22 @@ async fn list(list: &List, output: &Output, now: OffsetDateTime) -> anyhow::Resu
     let filter = list.filter(now)?;
     let cursor = list.part.cursor.as_deref();
     let after = cursor.map(str::parse).transpose().map_err(|error| wrong("--cursor", &error))?;
-    let page = Page::new(list.part.limit, after).map_err(|error| wrong("--limit", &error))?;
+    let (limit, style) = (list.part.limit, output.style());
+    let is_stream = style == Style::Csv && !list.part.follow;
+    let first = if is_stream { limit.map(|limit| limit.min(Page::LIMIT_MAX)) } else { limit };
+    let page = Page::new(first.unwrap_or(Page::LIMIT), after).map_err(|error| wrong("--limit", &error))?;
     let query = output.log.open().await?;
     if list.part.follow {
-        return follow::follow(&query, filter, &page, output.style()).await;
+        return follow::follow(&query, filter, &page, style).await;
+    }
+    if is_stream {
+        stream::csv(&query, &filter, after, limit).await?;
+        query.close().await;
+        return Ok(());
     }
     let page = query.calls(&filter, &page).await?;
     query.close().await;
-    Ok(text::print(&listed(&page, output.style(), filter == Filter::default())?)?)
+    Ok(text::print(&listed(&page, style, filter == Filter::default())?)?)
 }
 
 fn listed(page: &CallPage, style: Style, is_all: bool) -> anyhow::Result<String> {

@@ -41,9 +41,9 @@ pub(crate) fn calls(calls: &[CallRow]) -> anyhow::Result<String> {
     written(std::iter::once(heading).chain(calls.iter().map(cells)))
 }
 
-/// One call, without a heading.
-pub(crate) fn call(call: &CallRow) -> anyhow::Result<String> {
-    written(std::iter::once(cells(call)))
+/// Calls without a heading.
+pub(crate) fn more_calls(calls: &[CallRow]) -> anyhow::Result<String> {
+    written(calls.iter().map(cells))
 }
 
 fn cells(call: &CallRow) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The verdict: whether the server kept the bars, and whether the test may say so. Pure.
 
 use super::growth::Growth;
-use super::outcome::{Counts, Generator, Losses, Measure, Plan, Verdict};
+use super::outcome::{Counts, Doubt, Generator, Losses, Measure, Plan, Verdict, names};
 
 /// p99 of the lateness of generator and model beyond which delays are theirs and not the server's.
 pub const LATENESS_BAR_MS: f64 = 5.0;
@@ -11,6 +11,9 @@ pub const CPU_SHARE_BAR: f64 = 0.85;
 
 /// A 99th percentile of fewer probes is an accident.
 const PROBES_MIN: u64 = 20;
+
+/// So many answers must have been heard where no probes are sent, one of each call if there are fewer or more of these.
+const ANSWERS: std::ops::RangeInclusive<u64> = 3..=20;
 
 /// What the verdict is made of.
 #[derive(Clone, Copy, Debug)]
@@ -27,34 +30,63 @@ pub struct Evidence<'a> {
 
 /// Refused where nothing can be said, failed where a bar was missed.
 pub fn verdict(evidence: Evidence<'_>) -> Verdict {
-    let reasons = doubts(evidence);
-    if !reasons.is_empty() {
-        return Verdict::Refused { reasons };
+    let (slow, blind) = (overload(evidence.generator), blindness(evidence));
+    if !slow.is_empty() {
+        return Verdict::Refused { doubt: Doubt::TooSlow, reasons: [slow, blind].concat() };
+    }
+    if !blind.is_empty() {
+        return Verdict::Refused { doubt: Doubt::TooLittle, reasons: blind };
     }
     let reasons = faults(evidence);
     if reasons.is_empty() { Verdict::Passed } else { Verdict::Failed { reasons } }
 }
 
-/// Why the test may say nothing.
-fn doubts(evidence: Evidence<'_>) -> Vec<String> {
-    let Evidence { plan, counts, losses, generator, has_probes, .. } = evidence;
-    let mut doubts = overload(generator);
+/// What the test did not see. A call that failed or was refused was seen.
+fn blindness(evidence: Evidence<'_>) -> Vec<String> {
+    const REMEDY: &str = "use a longer --duration or more --calls";
+    let Evidence { plan, counts, losses, has_probes, .. } = evidence;
     if counts.offered == 0 {
-        doubts.push("no call was placed: let the test run longer".to_owned());
-    } else if has_probes && plan.has_probes() && counts.answered > 0 && losses.probes < PROBES_MIN {
-        doubts.push(format!(
-            "only {} probes were sent, {PROBES_MIN} are needed: let the test run longer, or place more calls",
-            losses.probes
+        return vec!["no call was placed: use a longer --duration".to_owned()];
+    }
+    if !counts.failed.is_empty() || (!counts.refused.is_empty() && counts.answered == 0) {
+        return Vec::new();
+    }
+    if counts.answered == 0 {
+        let placed = counts.offered;
+        return vec![format!("none of {placed} calls was answered: see whether the server answers webhooks")];
+    }
+    let mut missing = Vec::new();
+    if has_probes && plan.has_probes() {
+        if losses.probes < PROBES_MIN {
+            missing.push(format!("{} probes measured, {PROBES_MIN} needed: {REMEDY}", losses.probes));
+        }
+    } else {
+        missing.extend(unheard(evidence, REMEDY));
+    }
+    if counts.refused.is_empty() && counts.up_max * 10 < u64::from(plan.calls) * 9 {
+        missing.push(format!("{} of {} calls were up at the same time: {REMEDY}", counts.up_max, plan.calls));
+    }
+    missing
+}
+
+/// Without probes all that shows a working server is that callers hear something, and an answer to what they say.
+fn unheard(evidence: Evidence<'_>, remedy: &str) -> Option<String> {
+    let Evidence { plan, counts, measures, .. } = evidence;
+    let count = |name: &str| measures.iter().find(|it| it.name == name).map_or(0, |it| it.count);
+    let (sounds, answers) = (count(names::FIRST_SOUND), count(names::ANSWER));
+    let needed = u64::from(plan.calls).clamp(*ANSWERS.start(), *ANSWERS.end());
+    let answered = counts.answered;
+    if sounds == 0 {
+        return Some(format!(
+            "no caller of {answered} heard a sound: see whether the server's agent speaks, or {remedy}"
         ));
     }
-    let untroubled = counts.failed.is_empty() && counts.refused.is_empty();
-    if untroubled && counts.up_max > 0 && counts.up_max * 10 < u64::from(plan.calls) * 9 {
-        doubts.push(format!(
-            "no more than {} of {} calls were up at the same time: let the test run longer",
-            counts.up_max, plan.calls
+    if sounds * 10 < answered * 9 {
+        return Some(format!(
+            "{sounds} of {answered} callers heard a sound, nine of ten are needed: {remedy}"
         ));
     }
-    doubts
+    (answers < needed).then(|| format!("{answers} answers heard, {needed} needed: {remedy}"))
 }
 
 /// Where the load test was the bottleneck.
@@ -101,6 +133,9 @@ fn faults(evidence: Evidence<'_>) -> Vec<String> {
     for (reason, count) in &counts.failed {
         faults.push(format!("{count} calls failed: {reason}"));
     }
+    if counts.unfinished() > 0 {
+        faults.push(format!("{} calls had no answer when the test ended", counts.unfinished()));
+    }
     for (reason, count) in counts.refused.iter().filter(|_| !plan.is_beyond_limit()) {
         faults.push(format!("{count} calls were refused: {reason}"));
     }
@@ -136,18 +171,31 @@ mod tests {
     struct Case {
         counts: Counts,
         delay_ms: u64,
+        /// Callers that heard something, and answers that were heard.
+        sounds: u64,
+        answers: u64,
         losses: Losses,
         generator: Generator,
         max_calls: Option<u32>,
         refusal_ms: u64,
         growth: Option<Growth>,
         kind: Kind,
+        has_probes: bool,
     }
 
     impl Case {
         fn well() -> Self {
             Self {
-                counts: Counts { offered: 120, answered: 120, up_max: 100, ..Counts::default() },
+                counts: Counts {
+                    offered: 120,
+                    answered: 120,
+                    completed: 20,
+                    cut_short: 100,
+                    up_max: 100,
+                    ..Counts::default()
+                },
+                sounds: 118,
+                answers: 60,
                 delay_ms: 30,
                 losses: Losses { probes: 500, replies: 100, ..Losses::default() },
                 generator: Generator {
@@ -165,6 +213,7 @@ mod tests {
                 refusal_ms: 3,
                 growth: Some(Growth { from_bytes: 50_000_000, to_bytes: 51_000_000 }),
                 kind: Kind::Short,
+                has_probes: true,
             }
         }
 
@@ -172,6 +221,33 @@ mod tests {
         fn refuse(&mut self, max_calls: Option<u32>) {
             self.max_calls = max_calls;
             self.counts.refused = [("busy".to_owned(), 7)].into();
+        }
+
+        fn late_and_blind(&mut self) {
+            self.generator.lateness_p99_ms = 9.0;
+            self.losses.probes = 0;
+        }
+
+        fn unanswered(&mut self) {
+            self.counts = Counts { offered: 120, ..Counts::default() };
+        }
+
+        fn all_refused(&mut self) {
+            self.unanswered();
+            self.counts.refused = [("busy".to_owned(), 120)].into();
+            self.losses.probes = 0;
+        }
+
+        fn fail_early(&mut self) {
+            self.counts.failed = [("x".to_owned(), 2)].into();
+            self.losses.probes = 3;
+        }
+
+        /// Answered by another model than the load test's.
+        fn elsewhere(&mut self) -> &mut Self {
+            self.losses = Losses::default();
+            self.has_probes = false;
+            self
         }
 
         fn judge(&self) -> Verdict {
@@ -188,13 +264,17 @@ mod tests {
                 model: Model::Simulated,
                 max_calls: self.max_calls,
             };
-            let measure = |name, ms, bar| {
+            let measure = |name, count, ms, bar| {
                 let mut delays = Delays::default();
-                delays.record(std::time::Duration::from_millis(ms));
-                delays.measure(name, name, Some(bar))
+                (0..count).for_each(|_| delays.record(std::time::Duration::from_millis(ms)));
+                delays.measure(name, name, bar)
             };
-            let measures =
-                [measure("added delay", self.delay_ms, 60.0), measure("refusal", self.refusal_ms, 50.0)];
+            let measures = [
+                measure("added delay", 1, self.delay_ms, Some(60.0)),
+                measure("refusal", 1, self.refusal_ms, Some(50.0)),
+                measure(names::FIRST_SOUND, self.sounds, 900, None),
+                measure(names::ANSWER, self.answers, 900, None),
+            ];
             verdict(Evidence {
                 plan: &plan,
                 counts: &self.counts,
@@ -202,7 +282,7 @@ mod tests {
                 losses: &self.losses,
                 generator: &self.generator,
                 growth: self.growth,
-                has_probes: true,
+                has_probes: self.has_probes,
             })
         }
     }
@@ -220,11 +300,22 @@ mod tests {
     #[case::a_leak(|case: &mut Case| case.growth.as_mut().unwrap().to_bytes = 60_000_000, 1, "from 50.0 to 60.0 MB")]
     #[case::memory_unknown(|case: &mut Case| case.growth = None, 0, "")]
     #[case::a_late_generator(|case: &mut Case| case.generator.lateness_p99_ms = 5.1, 2, "callers' frames left")]
+    #[case::late_and_blind(|case: &mut Case| case.late_and_blind(), 2, "TooSlow")]
     #[case::a_late_model(|case: &mut Case| case.generator.model_lateness_p99_ms = Some(6.0), 2, "load model was")]
     #[case::a_busy_core(|case: &mut Case| case.generator.cpu_share = Some(0.6), 2, "together took 90 %")]
-    #[case::too_short(|case: &mut Case| case.losses.probes = 19, 2, "let the test run longer")]
+    #[case::too_short(|case: &mut Case| case.losses.probes = 19, 2, "19 probes measured, 20 needed: use a longer")]
     #[case::without_probes(|case: &mut Case| (case.losses.probes, case.kind) = (0, Kind::Fallback), 0, "")]
-    #[case::too_few_calls(|case: &mut Case| case.counts.up_max = 89, 2, "no more than 89 of 100")]
+    #[case::too_few_calls(|case: &mut Case| case.counts.up_max = 89, 2, "89 of 100 calls were up")]
+    #[case::elsewhere(|case: &mut Case| _ = case.elsewhere(), 0, "")]
+    #[case::elsewhere_mute(|case: &mut Case| (case.elsewhere().sounds, case.answers) = (0, 0), 2, "no caller of 120 heard")]
+    #[case::elsewhere_half_mute(|case: &mut Case| case.elsewhere().sounds = 60, 2, "60 of 120 callers heard a sound")]
+    #[case::elsewhere_no_answer(|case: &mut Case| case.elsewhere().answers = 0, 2, "0 answers heard, 20 needed")]
+    #[case::elsewhere_too_few(|case: &mut Case| case.elsewhere().answers = 19, 2, "19 answers heard, 20 needed: use")]
+    #[case::fallback_mute(|case: &mut Case| (case.sounds, case.kind) = (0, Kind::Fallback), 2, "heard a sound")]
+    #[case::unanswered(|case: &mut Case| case.unanswered(), 2, "none of 120 calls was answered")]
+    #[case::some_unanswered(|case: &mut Case| case.counts.offered = 127, 1, "7 calls had no answer when the test")]
+    #[case::all_refused(|case: &mut Case| case.all_refused(), 1, "120 calls were refused: busy")]
+    #[case::few_probes_and_failures(|case: &mut Case| case.fail_early(), 1, "2 calls failed: x")]
     #[case::no_call(|case: &mut Case| case.counts.offered = 0, 2, "no call was placed")]
     fn a_test_passes_fails_or_says_nothing(
         #[case] change: fn(&mut Case),

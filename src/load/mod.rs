@@ -12,6 +12,7 @@
 //! | [`line`] [`run`] | the sockets, and the test around them |
 //! | [`capacity`] | the search for the most calls |
 //! | [`capture`] | a recorded caller made from a call that was kept |
+//! | [`origin`] | which program tests, on which machine |
 //! | [`tally`] [`histogram`] [`process`] [`meter`] [`summary`] [`judge`] | what was measured, and the verdict |
 //! | [`page`] | an outcome as a page for people |
 //!
@@ -28,6 +29,7 @@ pub mod judge;
 pub mod line;
 pub mod meter;
 pub mod model;
+pub mod origin;
 pub mod outcome;
 pub mod page;
 pub mod playout;

@@ -16,8 +16,8 @@ pub const VERSION: u32 = 1;
 /// A load test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// [`VERSION`].
-    pub load_test: u32,
+    #[serde(flatten)]
+    pub origin: Origin,
     pub plan: Plan,
     pub ended: Ended,
     pub verdict: Verdict,
@@ -47,6 +47,58 @@ impl Outcome {
 
 /// The exit code of a program that was interrupted: 128 and the number of SIGINT (POSIX, sh).
 pub const INTERRUPTED: u8 = 130;
+
+/// What wrote the outcome, and where: figures of different builds or machines do not compare.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// [`VERSION`] of the format.
+    pub load_test: u32,
+    /// Version of the program that tested; of a server that it started, too.
+    #[serde(default)]
+    pub version: String,
+    /// Of its source; `null`: it was built outside a repository, or for debugging.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// `release` or `debug`.
+    #[serde(default)]
+    pub build: String,
+    /// That of the load test; the server's, too, where `server` is not `null`.
+    #[serde(default)]
+    pub machine: Machine,
+}
+
+impl Origin {
+    /// In a few words: `patchcord 0.1.0 (1a2b3c4d5e6f, release)`.
+    pub fn program(&self) -> String {
+        let Self { version, commit, build, .. } = self;
+        let commit = commit.as_deref().map(|commit| format!("{commit}, ")).unwrap_or_default();
+        format!("patchcord {version} ({commit}{build})")
+    }
+}
+
+/// A machine, as far as it tells about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Operating system and architecture.
+    pub system: String,
+    pub kernel: Option<String>,
+    pub cpu: Option<String>,
+    /// Processor cores that are online, hyper-threads among them.
+    pub cores: Option<u32>,
+    pub memory_bytes: Option<u64>,
+}
+
+impl Machine {
+    /// In a few words: `AMD EPYC 7B13, 8 cores, 32 GB, Linux x86_64 6.1.0`.
+    pub fn summary(&self) -> String {
+        let Self { system, kernel, cpu, cores, memory_bytes } = self;
+        let mut parts = vec![cpu.clone().unwrap_or_else(|| "unknown processor".to_owned())];
+        parts.extend(cores.map(|cores| format!("{cores} cores")));
+        parts.extend(memory_bytes.map(|bytes| format!("{:.1} GB", bytes as f64 / 1e9)));
+        parts.push(kernel.as_ref().map_or_else(|| system.clone(), |kernel| format!("{system} {kernel}")));
+        parts.join(", ")
+    }
+}
 
 /// What was to be done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -151,9 +203,23 @@ pub enum Verdict {
     Passed,
     /// Which were not. Exit code 1.
     Failed { reasons: Vec<String> },
-    /// The load test itself was too slow or saw too little, so that nothing can be said of the server; each reason
-    /// ends with what to do. Exit code 2.
-    Refused { reasons: Vec<String> },
+    /// Nothing can be said of the server; each reason ends with what to do. Exit code 2.
+    Refused {
+        #[serde(default)]
+        doubt: Doubt,
+        reasons: Vec<String>,
+    },
+}
+
+/// Why nothing can be said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// The load test itself was too slow.
+    #[default]
+    TooSlow,
+    /// It saw too little.
+    TooLittle,
 }
 
 impl Verdict {
@@ -184,6 +250,15 @@ pub struct Counts {
     pub failed: BTreeMap<String, u64>,
     /// The most calls that were up at the same time.
     pub up_max: u64,
+}
+
+impl Counts {
+    /// Calls that neither came to an end nor failed, though the test waited for them.
+    pub fn unfinished(&self) -> u64 {
+        let Self { offered, completed, cut_short, refused, failed, .. } = self;
+        let ended = completed + cut_short + refused.values().sum::<u64>() + failed.values().sum::<u64>();
+        offered.saturating_sub(ended)
+    }
 }
 
 /// Something measured many times. All quantiles are 0 if `count` is.
@@ -348,7 +423,8 @@ pub struct Capacity {
     pub calls_per_core: Option<f64>,
     pub cpu_ms_per_call_second: Option<f64>,
     pub rss_per_call_bytes: Option<u64>,
-    /// Calls to admit at most: `calls` less a fifth, for hosts that are not alone and calls that come in flocks.
+    /// Calls to admit at most: `calls` less a fifth, for hosts that are not alone and calls that come in flocks;
+    /// `null` where no limit was found.
     pub admission_limit: Option<u32>,
     /// In the order in which they were tried.
     pub steps: Vec<Step>,
@@ -363,6 +439,8 @@ pub enum StoppedBy {
     CallsMax,
     /// The generator was the bottleneck: the server may carry more.
     Generator,
+    /// The load test saw too little, also of the most calls that were allowed.
+    TooLittle,
     Interrupted,
 }
 

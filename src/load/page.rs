@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use self::html::{facts, list, paragraph, section, span, text};
-use super::outcome::{Arrivals, Ended, Kind, Model, Outcome, Plan, Verdict};
+use super::outcome::{Arrivals, Ended, Kind, Model, Origin, Outcome, Plan, Verdict};
 
 /// The page, UTF-8.
 pub fn page(outcome: &Outcome) -> String {
@@ -32,7 +32,7 @@ pub fn page(outcome: &Outcome) -> String {
 fn body(outcome: &Outcome) -> String {
     let sections = [
         verdict(outcome),
-        plan(&outcome.plan),
+        plan(&outcome.plan, &outcome.origin),
         section("What callers heard", &tables::measures(outcome)),
         section("What became of the calls", &tables::calls(&outcome.counts)),
         outcome.capacity.as_ref().map_or_else(String::new, |capacity| {
@@ -62,7 +62,7 @@ fn verdict(outcome: &Outcome) -> String {
             let up = outcome.counts.up_max;
             ("failed", format!("Failed: with up to {up} calls at the same time not all was well."), reasons)
         }
-        Verdict::Refused { reasons } => {
+        Verdict::Refused { reasons, .. } => {
             let said = "No verdict: the load test itself was too slow or saw too little to say anything of the server.";
             ("refused", said.to_owned(), reasons)
         }
@@ -71,6 +71,9 @@ fn verdict(outcome: &Outcome) -> String {
     if outcome.ended == Ended::Interrupted {
         notes += &paragraph("The test was interrupted; this is what there was until then.");
     }
+    if outcome.origin.build == "debug" {
+        notes += &paragraph("A debug build was tested: it is several times slower than a release build.");
+    }
     if outcome.plan.model == Model::Other {
         notes += &paragraph("The model was not that of the load test: delay and losses were not measured.");
     }
@@ -78,7 +81,7 @@ fn verdict(outcome: &Outcome) -> String {
 }
 
 /// What was tested, where, when and how long.
-fn plan(plan: &Plan) -> String {
+fn plan(plan: &Plan, origin: &Origin) -> String {
     let mix: Vec<_> = plan.mix.iter().map(|share| format!("{} {}", kind(share.kind), share.weight)).collect();
     facts(&[
         ("server", plan.target.clone()),
@@ -93,6 +96,8 @@ fn plan(plan: &Plan) -> String {
         ("model", model(plan.model).to_owned()),
         ("seed", plan.seed.to_string()),
         ("command", plan.command.clone()),
+        ("program", origin.program()),
+        ("machine of the load test", origin.machine.summary()),
     ])
 }
 

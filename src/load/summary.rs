@@ -7,7 +7,8 @@ use super::histogram::Delays;
 use super::judge::{self, CPU_SHARE_BAR, Evidence, LATENESS_BAR_MS};
 use super::meter::{Meter, Reading};
 use super::model::Snapshot;
-use super::outcome::{Counts, Ended, Generator, Losses, Outcome, Plan, Second, ServerCost, VERSION};
+use super::origin;
+use super::outcome::{Counts, Ended, Generator, Losses, Outcome, Plan, Second, ServerCost};
 use super::run::Watch;
 use super::tally::Tally;
 
@@ -147,7 +148,7 @@ impl Summary {
             has_probes,
         };
         Outcome {
-            load_test: VERSION,
+            origin: origin::origin(),
             verdict: judge::verdict(evidence),
             ended,
             delay_histogram: self.total.heard.added_delay.bins(),

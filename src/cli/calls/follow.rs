@@ -161,7 +161,7 @@ fn print(calls: &[CallRow], style: Style) -> anyhow::Result<bool> {
     for call in calls {
         let line = match style {
             Style::Text => render::followed(call),
-            Style::Csv => csv::call(call)?,
+            Style::Csv => csv::more_calls(std::slice::from_ref(call))?,
             Style::Json => text::json_line(call)? + "\n",
         };
         match output.write_all(line.as_bytes()).and_then(|()| output.flush()) {

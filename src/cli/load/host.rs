@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::pin;
 use crate::load::model::REFUSED_MODEL;
+use crate::load::process;
 use crate::secret::Secret;
 use crate::server::config::VOICE_PATH;
 
@@ -31,6 +32,9 @@ const KEY_VARIABLE: &str = "GEMINI_API_KEY";
 /// How long a process may take to begin, and to end.
 const START_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// A port that was free a moment ago may be another program's now, if two tests begin at once.
+const PORTS_MAX: u32 = 3;
 
 /// How often it is looked whether it has.
 const POLL: Duration = Duration::from_millis(50);
@@ -83,18 +87,23 @@ impl Host {
         } else {
             (None, NOBODY.to_owned())
         };
-        // Its port was free a moment ago.
-        let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
         let config = folder.0.join("patchcord.toml");
         let max_calls = setting.max_calls.unwrap_or(MAX_CALLS);
-        let configuration = configuration(address, &about, &folder.0, max_calls) + &fallback(&helper);
-        std::fs::write(&config, configuration)?;
         let token = Secret::new(Uuid::new_v4().simple().to_string());
-        let cores = if setting.is_pinned { Some(pin::first()?) } else { None };
-        let server = start_server(&config, &token, cores)?;
-        let mut host = Self { server, model, providers, address, about, token, folder };
-        host.wait().await?;
-        Ok(host)
+        let mut tries_left = PORTS_MAX;
+        loop {
+            let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+            let configuration = configuration(address, &about, &folder.0, max_calls) + &fallback(&helper);
+            std::fs::write(&config, configuration)?;
+            let cores = if setting.is_pinned { Some(pin::first()?) } else { None };
+            let mut server = start_server(&config, &token, cores)?;
+            tries_left -= 1;
+            match server.wait(address).await {
+                Ok(()) => return Ok(Self { server, model, providers, address, about, token, folder }),
+                Err(error) if tries_left == 0 => return Err(error),
+                Err(_) => {}
+            }
+        }
     }
 
     pub(super) fn webhook(&self) -> String {
@@ -113,20 +122,6 @@ impl Host {
         self.about.control
     }
 
-    /// Until the server takes calls.
-    async fn wait(&mut self) -> anyhow::Result<()> {
-        let url = format!("http://{}/readyz", self.address);
-        let began = Instant::now();
-        while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
-            if let Some(status) = self.server.0.try_wait()? {
-                bail!("the server ended at once: {status}");
-            }
-            ensure!(began.elapsed() < START_MAX, "the server does not begin to take calls");
-            sleep(POLL).await;
-        }
-        Ok(())
-    }
-
     /// Ends them in an orderly way.
     pub(super) async fn stop(self) {
         self.server.stop().await;
@@ -143,6 +138,24 @@ impl Host {
 struct Process(Child);
 
 impl Process {
+    /// Until this server takes calls at the address, and not another that was quicker to take the port.
+    async fn wait(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        let url = format!("http://{address}/readyz");
+        let began = Instant::now();
+        loop {
+            let is_ready = reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success());
+            if let Some(status) = self.0.try_wait()? {
+                bail!("the server ended at once: {status}");
+            }
+            let listener = process::listening_on(address.port());
+            if is_ready && listener.is_none_or(|pid| pid == self.0.id()) {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < START_MAX, "the server does not begin to take calls");
+            sleep(POLL).await;
+        }
+    }
+
     /// Interrupts it, and gives it time to end.
     async fn stop(mut self) {
         let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);

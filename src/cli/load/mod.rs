@@ -1,6 +1,7 @@
 //! `patchcord load`: how many calls a server carries, and what callers hear at that load.
 
 mod arguments;
+mod files;
 mod host;
 mod interrupt;
 mod pin;
@@ -18,12 +19,12 @@ use time::OffsetDateTime;
 use tokio::net::lookup_host;
 use tokio_util::sync::CancellationToken;
 
+use self::files::Files;
 use self::host::{Host, Setting};
 use self::interrupt::Interrupt;
 use crate::load::capacity::{self, Search};
 use crate::load::line::{self, Call, Exchange};
 use crate::load::outcome::{Arrivals, Ended, INTERRUPTED, Kind, Model, Outcome, Plan, Share, Verdict};
-use crate::load::page;
 use crate::load::process;
 use crate::load::recording::Recordings;
 use crate::load::run::{self, Watch};
@@ -59,7 +60,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
-    files: Files,
+    files: files::Args,
     /// Search the most calls with which the p99 of the added delay is 60 ms at most and nothing is lost; begins with
     /// --calls.
     #[arg(long)]
@@ -69,17 +70,6 @@ pub(crate) struct Args {
     calls_max: u32,
     #[command(flatten)]
     place: Place,
-}
-
-/// What is written of the outcome.
-#[derive(Clone, Debug, clap::Args)]
-struct Files {
-    /// Write the outcome as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Write the outcome as a page to read, with plots.
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
 }
 
 /// Where things run.
@@ -153,6 +143,7 @@ async fn test(args: &Args, stop: &CancellationToken) -> anyhow::Result<Option<Ou
         Some(folder) => Recordings::load(folder)?,
         None => Recordings::built_in()?,
     });
+    let mut files = Files::open(&args.files)?;
     let outcome = if args.find_capacity {
         Box::pin(find_capacity(args, &recordings, stop)).await?
     } else {
@@ -160,27 +151,13 @@ async fn test(args: &Args, stop: &CancellationToken) -> anyhow::Result<Option<Ou
     };
     match &outcome {
         Some(outcome) => {
+            let written = files.write(outcome);
             render::print(outcome)?;
-            args.files.write(outcome)?;
+            written?;
         }
         None => eprintln!("Interrupted before a call was placed."),
     }
     Ok(outcome)
-}
-
-impl Files {
-    fn write(&self, outcome: &Outcome) -> anyhow::Result<()> {
-        let write = |path: &PathBuf, content| {
-            std::fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
-        };
-        if let Some(path) = &self.json {
-            write(path, serde_json::to_string_pretty(outcome)?)?;
-        }
-        if let Some(path) = &self.html {
-            write(path, page::page(outcome))?;
-        }
-        Ok(())
-    }
 }
 
 /// Tries numbers of calls until the most that are well are found. The outcome is that of those; if none were well, that

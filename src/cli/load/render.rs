@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::super::text;
 use crate::load::growth::Growth;
 use crate::load::outcome::{
-    Capacity, Counts, Ended, Generator, Losses, Measure, Outcome, Second, ServerCost, Step, StoppedBy,
-    Verdict,
+    Capacity, Counts, Ended, Generator, Losses, Measure, Origin, Outcome, Second, ServerCost, Step,
+    StoppedBy, Verdict,
 };
 
 /// A line for each second, on standard error.
@@ -31,6 +31,7 @@ pub(super) fn print(outcome: &Outcome) -> anyhow::Result<()> {
 fn table(outcome: &Outcome) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
+    let _ = origin(&mut out, &outcome.origin);
     let _ = counts(&mut out, outcome);
     let _ = measures(&mut out, &outcome.measures);
     let _ = losses(&mut out, &outcome.losses);
@@ -40,6 +41,15 @@ fn table(outcome: &Outcome) -> String {
     }
     let _ = verdict(&mut out, &outcome.verdict);
     out
+}
+
+/// What tested, where: without it figures cannot be compared.
+fn origin(out: &mut String, origin: &Origin) -> std::fmt::Result {
+    writeln!(out, "{}; {}", origin.program(), origin.machine.summary())?;
+    if origin.build == "debug" {
+        writeln!(out, "  A debug build is several times slower than a release build.")?;
+    }
+    Ok(())
 }
 
 fn counts(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
@@ -153,21 +163,24 @@ const fn why_nothing(by: StoppedBy) -> &'static str {
         StoppedBy::Found => "Not even one call was well; the reasons are below.",
         StoppedBy::CallsMax => "No number of calls that was tried was well; the reasons are below.",
         StoppedBy::Generator => {
-            "No limit was found: with every number of calls the load test itself was too slow or saw too little, so \
-             nothing can be said of the server. What to do about it is below."
+            "No result: with every number of calls the load test itself was too slow; what to do is below."
         }
-        StoppedBy::Interrupted => {
-            "No limit was found: the search was interrupted before a number of calls was well."
+        StoppedBy::TooLittle => {
+            "No result: with every number of calls the load test saw too little; what to do is below."
         }
+        StoppedBy::Interrupted => "No result: the search was interrupted before a number of calls was well.",
     }
 }
 
 const fn why_it_stopped(by: StoppedBy) -> &'static str {
     match by {
         StoppedBy::Found => "More were too many.",
-        StoppedBy::CallsMax => "More were not tried (--calls-max).",
-        StoppedBy::Generator => "The load test cannot place more from here: the server may carry more.",
-        StoppedBy::Interrupted => "The search was interrupted.",
+        StoppedBy::CallsMax => "The limit was not found: more were not tried (--calls-max).",
+        StoppedBy::Generator => {
+            "The limit was not found: the load test cannot place more from here, the server may carry more."
+        }
+        StoppedBy::TooLittle => "The limit was not found: the load test saw too little of more.",
+        StoppedBy::Interrupted => "The limit was not found: the search was interrupted.",
     }
 }
 
@@ -175,7 +188,7 @@ fn verdict(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
     let (word, reasons): (_, &[String]) = match verdict {
         Verdict::Passed => ("PASSED", &[]),
         Verdict::Failed { reasons } => ("FAILED", reasons),
-        Verdict::Refused { reasons } => ("NO VERDICT", reasons),
+        Verdict::Refused { reasons, .. } => ("NO VERDICT", reasons),
     };
     writeln!(out, "\n{word}")?;
     reasons.iter().try_for_each(|reason| writeln!(out, "  {reason}"))
@@ -190,16 +203,18 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-
-    const LIMIT: &str = "admit 160 at most";
+    use crate::load::outcome::Doubt;
 
     #[rstest]
     #[case::found(Some(200), StoppedBy::Found, &["200 calls, 200 per core of the server; admit 160 at most. More were"])]
-    #[case::more(Some(200), StoppedBy::Generator, &[LIMIT, "the server may carry more"])]
-    #[case::interrupted(Some(200), StoppedBy::Interrupted, &[LIMIT, "The search was interrupted."])]
+    #[case::more(Some(200), StoppedBy::Generator, &["The limit was not found", "the server may carry more"])]
+    #[case::allowed(Some(200), StoppedBy::CallsMax, &["The limit was not found", "--calls-max"])]
+    #[case::interrupted(Some(200), StoppedBy::Interrupted, &["The limit was not found: the search was interrupted."])]
+    #[case::unseen(Some(200), StoppedBy::TooLittle, &["The limit was not found", "saw too little of more"])]
     #[case::none(None, StoppedBy::Found, &["Not even one call was well"])]
-    #[case::only_doubts(None, StoppedBy::Generator, &["No limit was found", "What to do about it is below"])]
-    #[case::at_once(None, StoppedBy::Interrupted, &["No limit was found", "interrupted"])]
+    #[case::only_doubts(None, StoppedBy::Generator, &["No result", "too slow; what to do is below"])]
+    #[case::only_unseen(None, StoppedBy::TooLittle, &["No result", "saw too little; what to do is below"])]
+    #[case::at_once(None, StoppedBy::Interrupted, &["No result", "interrupted"])]
     fn a_search_says_what_it_found(
         #[case] calls: Option<u32>,
         #[case] stopped_by: StoppedBy,
@@ -207,7 +222,7 @@ mod tests {
     ) {
         let step = Step {
             calls: 250,
-            verdict: Verdict::Refused { reasons: Vec::new() },
+            verdict: Verdict::Refused { doubt: Doubt::TooSlow, reasons: Vec::new() },
             delay_p50_ms: 15.0,
             delay_p99_ms: 30.0,
             losses: Losses::default(),
@@ -221,7 +236,7 @@ mod tests {
             calls_per_core: calls.map(f64::from),
             cpu_ms_per_call_second: None,
             rss_per_call_bytes: None,
-            admission_limit: calls.map(|calls| calls / 5 * 4),
+            admission_limit: calls.filter(|_| stopped_by == StoppedBy::Found).map(|calls| calls / 5 * 4),
             steps: vec![step],
         };
         let mut out = String::new();
@@ -229,7 +244,8 @@ mod tests {
         for expected in expected {
             assert!(out.contains(expected), "{out}");
         }
-        assert_eq!(out.contains("admit"), calls.is_some(), "{out}");
+        let is_limit = calls.is_some() && stopped_by == StoppedBy::Found;
+        assert_eq!(out.contains("admit"), is_limit, "{out}");
         assert!(out.contains("no verdict"), "{out}");
     }
 }

@@ -117,12 +117,17 @@ pub(super) fn capacity(capacity: &Capacity) -> String {
     said += match capacity.stopped_by {
         StoppedBy::Found => "",
         StoppedBy::Generator if capacity.calls.is_none() => {
-            " The load test itself was too slow or saw too little, so nothing can be said of the server; what to do \
-             about it is at the top."
+            " The load test itself was too slow, so nothing can be said of the server; what to do is at the top."
         }
-        StoppedBy::CallsMax => " More were not tried.",
-        StoppedBy::Generator => " The load test cannot place more from here: the server may carry more.",
-        StoppedBy::Interrupted => " The search was interrupted.",
+        StoppedBy::TooLittle if capacity.calls.is_none() => {
+            " The load test saw too little, so nothing can be said of the server; what to do is at the top."
+        }
+        StoppedBy::CallsMax => " The limit was not found: more were not tried.",
+        StoppedBy::Generator => {
+            " The limit was not found: the load test cannot place more from here, the server may carry more."
+        }
+        StoppedBy::TooLittle => " The limit was not found: the load test saw too little of more.",
+        StoppedBy::Interrupted => " The limit was not found: the search was interrupted.",
     };
     if let Some(limit) = capacity.admission_limit {
         said += &format!(

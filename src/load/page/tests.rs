@@ -10,7 +10,8 @@ use super::*;
 use crate::load::growth::Growth;
 use crate::load::histogram::Delays;
 use crate::load::outcome::{
-    Bin, Capacity, Counts, Generator, Losses, Second, ServerCost, Share, Step, StoppedBy, VERSION,
+    Bin, Capacity, Counts, Doubt, Generator, Losses, Machine, Second, ServerCost, Share, Step, StoppedBy,
+    VERSION,
 };
 use crate::load::tally::Tally;
 
@@ -25,7 +26,19 @@ fn outcome() -> Outcome {
         tally.heard.added_delay.record(std::time::Duration::from_millis(ms));
     }
     Outcome {
-        load_test: VERSION,
+        origin: Origin {
+            load_test: VERSION,
+            version: "0.1.0".into(),
+            commit: Some("1a2b3c4d5e6f".into()),
+            build: "release".into(),
+            machine: Machine {
+                system: "linux x86_64".into(),
+                kernel: Some("6.1.0".into()),
+                cpu: Some("AMD EPYC 7B13".into()),
+                cores: Some(8),
+                memory_bytes: Some(32_000_000_000),
+            },
+        },
         plan: Plan {
             target: "http://127.0.0.1:8080/twilio/voice".into(),
             command: "patchcord load --calls 20".into(),
@@ -128,7 +141,7 @@ fn hostile() -> Outcome {
 /// Nothing was seen.
 fn empty() -> Outcome {
     Outcome {
-        verdict: Verdict::Refused { reasons: vec!["no call was placed".into()] },
+        verdict: Verdict::Refused { doubt: Doubt::TooSlow, reasons: vec!["no call was placed".into()] },
         ended: Ended::Interrupted,
         counts: Counts::default(),
         measures: Tally::default().heard.measures(),
@@ -241,7 +254,7 @@ fn the_page_names_and_explains_every_measure() {
     &["No: the test itself was later than 5 ms"]
 )]
 #[case::too_little(
-    Outcome { verdict: Verdict::Refused { reasons: Vec::new() }, ..outcome() },
+    Outcome { verdict: Verdict::Refused { doubt: Doubt::TooSlow, reasons: Vec::new() }, ..outcome() },
     &["Only with care: the reasons"]
 )]
 #[case::failed(hostile(), &["Failed: with up to 20 calls", "2 refused: ", "1 failed: "])]
@@ -253,7 +266,7 @@ fn the_page_names_and_explains_every_measure() {
         }),
         ..empty()
     },
-    &["With no number of calls that was tried all was well. The load test itself was too slow or saw too little"]
+    &["With no number of calls that was tried all was well. The load test itself was too slow, so nothing"]
 )]
 #[case::refused(empty(), &["No verdict: ", "<li>no call was placed</li>", "interrupted", "There are no plots"])]
 #[case::nothing(empty(), &["Nothing was looked at", "not known", "nothing to believe"])]

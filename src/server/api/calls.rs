@@ -107,10 +107,9 @@ pub(super) async fn show(
     get,
     path = "/api/v1/stats",
     params(
-        ("since" = Option<String>, Query, description = "From the day (UTC) of this time on: a date, a time with its \
-            offset (RFC 3339), or how long ago, like `7d`.", example = "2026-11-01"),
-        ("until" = Option<String>, Query, description = "Until this time; a day of which a part is meant counts as a \
-            whole."),
+        ("since" = Option<String>, Query, description = "Began then or later: a date, a time with its offset \
+            (RFC 3339), or how long ago, like `10m`, `7d`.", example = "2026-11-01"),
+        ("until" = Option<String>, Query, description = "Began before; as `since`."),
         ("agent" = Option<String>, Query, max_length = 1000, description = "Answered by this agent."),
         ("business" = Option<String>, Query, max_length = 1000, description = "Accounted to this business."),
     ),

@@ -1,15 +1,18 @@
-//! What the calls of some days come to: sums, shares, latencies, costs, the longest waits and what failed.
+//! What the calls of a time come to: sums, shares, latencies, costs, the longest waits and what failed.
 //!
-//! Sums and latencies are read from what is added up by the day; single calls by their indexes.
+//! Sums and latencies of whole days are read from what is added up by the day, of parts of days from the calls of
+//! those hours; single calls by their indexes.
 
 mod latencies;
+mod range;
 
-use ::time::{Date, OffsetDateTime, Time, UtcOffset};
-use serde::{Serialize, Serializer};
+use ::time::OffsetDateTime;
+use serde::Serialize;
 use utoipa::ToSchema;
 
+use self::range::{Parts, Source};
 use super::error::Error;
-use super::filter::{Filter, Invalid, moment};
+use super::filter::{Filter, Invalid};
 use super::list::{Position, parsed, positions};
 use super::rows::restore;
 use super::session::Session;
@@ -17,13 +20,13 @@ use super::sql::{Sql, Value};
 use crate::store::Stamp;
 use crate::store::escape::escape;
 
-/// Which calls: whole days, by the beginning of a call in UTC. `None`: any.
+/// Which calls, by their beginning. `None`: any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// The first day.
-    pub since: Option<Date>,
-    /// The day after the last.
-    pub until: Option<Date>,
+    /// Began at this time or later.
+    pub since: Option<Stamp>,
+    /// Began before this time.
+    pub until: Option<Stamp>,
     pub agent: Option<String>,
     pub business: Option<String>,
 }
@@ -31,14 +34,10 @@ pub struct Scope {
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Stats {
-    /// The first day; null: from the beginning.
-    #[serde(serialize_with = "day")]
-    #[schema(value_type = Option<String>, format = Date)]
-    pub since: Option<Date>,
-    /// The day after the last; null: to the end.
-    #[serde(serialize_with = "day")]
-    #[schema(value_type = Option<String>, format = Date)]
-    pub until: Option<Date>,
+    /// Calls that began at this time or later; null: from the beginning.
+    pub since: Option<Stamp>,
+    /// Calls that began before this time; null: to the end.
+    pub until: Option<Stamp>,
     pub total: Group,
     /// In the order of time, the last thousand.
     pub by_day: Vec<Group>,
@@ -143,57 +142,40 @@ impl Scope {
     /// What [`Scope::set`] takes.
     pub const NAMES: [&str; 4] = ["since", "until", "agent", "business"];
 
-    /// Sets the condition of this name from a text, as for [`Filter::set`]. A day of which a part is meant counts as
-    /// a whole.
+    /// Sets the condition of this name from a text, as [`Filter::set`] does.
     pub fn set(&mut self, name: &str, text: &str, now: OffsetDateTime) -> Result<(), Invalid> {
-        let mut filter = Filter::default();
-        match name {
-            "since" => self.since = Some(utc(moment(text, now)?).date()),
-            "until" => {
-                let at = utc(moment(text, now)?);
-                let is_midnight = at.time() == Time::MIDNIGHT;
-                let day = if is_midnight { Some(at.date()) } else { at.date().next_day() };
-                self.until = Some(day.ok_or(Invalid::Moment)?);
-            }
-            "agent" | "business" => {
-                filter.set(name, text, now)?;
-                self.agent = filter.agent.or_else(|| self.agent.take());
-                self.business = filter.business.or_else(|| self.business.take());
-            }
-            _ => return Err(Invalid::Scope),
+        if !Self::NAMES.contains(&name) {
+            return Err(Invalid::Scope);
         }
+        let mut filter = Filter::default();
+        filter.set(name, text, now)?;
+        self.since = filter.since.or(self.since);
+        self.until = filter.until.or(self.until);
+        self.agent = filter.agent.or_else(|| self.agent.take());
+        self.business = filter.business.or_else(|| self.business.take());
         Ok(())
     }
 
-    /// The conditions for the tables that are added up by the day.
-    fn conditions(&self, sql: &mut Sql) {
-        sql.text(" WHERE ").either("1", "true");
-        sql.given(" AND day >= ", self.since.map(Value::Day));
-        sql.given(" AND day < ", self.until.map(Value::Day));
-        self.names(sql);
+    fn parts(&self) -> Parts {
+        Parts::of(self.since, self.until)
     }
 
-    /// Those for whom.
+    /// Those for whom, in tables that are added up by the day.
     fn names(&self, sql: &mut Sql) {
         let key = |text: &String| Value::Match(escape(text).chars().take(KEY_CHARS).collect());
         sql.given(" AND agent = ", self.agent.as_ref().map(key));
         sql.given(" AND business_id = ", self.business.as_ref().map(key));
     }
 
-    fn filter(&self) -> Filter {
-        let midnight = |day: Date| Stamp(day.with_time(Time::MIDNIGHT).assume_utc());
+    fn filter(&self, since: Option<Stamp>, until: Option<Stamp>) -> Filter {
         Filter {
-            since: self.since.map(midnight),
-            until: self.until.map(midnight),
+            since,
+            until,
             agent: self.agent.clone(),
             business: self.business.clone(),
             ..Filter::default()
         }
     }
-}
-
-fn utc(at: OffsetDateTime) -> OffsetDateTime {
-    at.to_offset(UtcOffset::UTC)
 }
 
 /// Names are cut to so many characters where calls are added up.
@@ -249,6 +231,21 @@ impl By {
     };
 }
 
+const SUMS: Source = Source {
+    by_day: "SELECT agent, business_id, model, calls, answered, failed, with_fallback, turns, duration_ms, live_ms,
+           fallback_ms, dead_air_max_ms, prompt_tokens, response_tokens, thoughts_tokens, total_tokens, day
+      FROM daily",
+    by_call: "SELECT substr(agent, 1, 200) AS agent, substr(business_id, 1, 200) AS business_id,
+           substr(model, 1, 200) AS model, 1 AS calls,
+           CASE WHEN answered_at IS NULL THEN 0 ELSE 1 END AS answered, CASE WHEN failed THEN 1 ELSE 0 END AS failed,
+           CASE WHEN had_fallback THEN 1 ELSE 0 END AS with_fallback, coalesce(turn_count, 0) AS turns,
+           coalesce(duration_ms, 0) AS duration_ms, coalesce(live_ms, 0) AS live_ms,
+           coalesce(fallback_ms, 0) AS fallback_ms, coalesce(dead_air_max_ms, 0) AS dead_air_max_ms,
+           coalesce(prompt_tokens, 0) AS prompt_tokens, coalesce(response_tokens, 0) AS response_tokens,
+           coalesce(thoughts_tokens, 0) AS thoughts_tokens, coalesce(total_tokens, 0) AS total_tokens",
+    of_calls: " FROM calls WHERE ended_at IS NOT NULL",
+};
+
 #[derive(sqlx::FromRow)]
 struct Sum {
     name: String,
@@ -271,9 +268,9 @@ async fn groups(session: &mut Session, scope: &Scope, by: &By) -> Result<Vec<Gro
            CAST(coalesce(sum(response_tokens), 0) AS bigint) AS response_tokens,
            CAST(coalesce(sum(thoughts_tokens), 0) AS bigint) AS thoughts_tokens,
            CAST(coalesce(sum(total_tokens), 0) AS bigint) AS total_tokens
-      FROM daily",
+      FROM ",
     );
-    scope.conditions(&mut sql);
+    SUMS.select(&mut sql, scope);
     if !by.group.is_empty() {
         sql.text(by.group).bind(Value::Integer(GROUPS_MAX));
     }
@@ -349,7 +346,7 @@ async fn longest_dead_air(session: &mut Session, scope: &Scope, calls: i64) -> R
         sql.either(index, "");
     }
     sql.text(" WHERE dead_air_max_ms IS NOT NULL");
-    scope.filter().conditions(&mut sql);
+    scope.filter(scope.since, scope.until).conditions(&mut sql);
     // An expression keeps a database from going through its index in this order.
     sql.text(if is_sorted {
         " ORDER BY dead_air_max_ms + 0 DESC, "
@@ -364,12 +361,18 @@ async fn longest_dead_air(session: &mut Session, scope: &Scope, calls: i64) -> R
     Ok(rows)
 }
 
+const FAILURES: Source = Source {
+    by_day: "SELECT ending, cause, calls, newest_at, day FROM daily_failures",
+    by_call: "SELECT ending, coalesce(substr(cause, 1, 200), '') AS cause, 1 AS calls, started_at AS newest_at",
+    of_calls: " FROM calls WHERE ended_at IS NOT NULL AND failed",
+};
+
 async fn failures(session: &mut Session, scope: &Scope) -> Result<Vec<Failures>, Error> {
     let mut sql = session.sql(
         "SELECT ending, nullif(cause, '') AS cause, CAST(sum(calls) AS bigint) AS calls, max(newest_at) AS newest_at
-           FROM daily_failures",
+           FROM ",
     );
-    scope.conditions(&mut sql);
+    FAILURES.select(&mut sql, scope);
     sql.text(" GROUP BY ending, cause ORDER BY sum(calls) DESC, ending, cause LIMIT ");
     sql.bind(Value::Integer(KINDS));
     let mut rows: Vec<Failures> = session.all(&sql).await?;
@@ -378,7 +381,7 @@ async fn failures(session: &mut Session, scope: &Scope) -> Result<Vec<Failures>,
 }
 
 async fn newest_failures(session: &mut Session, scope: &Scope) -> Result<Vec<FailedCall>, Error> {
-    let filter = Filter { failed: Some(true), ..scope.filter() };
+    let filter = Filter { failed: Some(true), ..scope.filter(scope.since, scope.until) };
     let found: Vec<Position> = positions(session, &filter, None, CALLS).await?;
     let mut rows = Vec::with_capacity(found.len());
     for position in found {
@@ -395,33 +398,28 @@ async fn newest_failures(session: &mut Session, scope: &Scope) -> Result<Vec<Fai
     Ok(rows)
 }
 
-fn day<S: Serializer>(day: &Option<Date>, serializer: S) -> Result<S::Ok, S::Error> {
-    match day {
-        Some(day) => serializer.collect_str(day),
-        None => serializer.serialize_none(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use ::time::macros::{date, datetime};
+    use ::time::macros::datetime;
     use rstest::rstest;
 
     use super::*;
 
     #[rstest]
-    #[case("2026-11-01", date!(2026-11-01), date!(2026-11-01))]
-    #[case("2026-11-01T09:00:00Z", date!(2026-11-01), date!(2026-11-02))]
-    #[case("1d", date!(2026-11-20), date!(2026-11-21))]
-    fn a_day_of_which_a_part_is_meant_counts_as_a_whole(
-        #[case] text: &str,
-        #[case] since: Date,
-        #[case] until: Date,
-    ) {
+    #[case("2026-11-01", datetime!(2026-11-01 00:00 UTC))]
+    #[case("2026-11-01T09:00:00Z", datetime!(2026-11-01 09:00 UTC))]
+    #[case("10m", datetime!(2026-11-21 09:20 UTC))]
+    fn a_time_is_meant_as_it_is_said(#[case] text: &str, #[case] at: OffsetDateTime) {
         let mut scope = Scope::default();
         for name in ["since", "until"] {
             scope.set(name, text, datetime!(2026-11-21 09:30 UTC)).unwrap();
         }
-        assert_eq!((scope.since, scope.until), (Some(since), Some(until)));
+        assert_eq!((scope.since, scope.until), (Some(Stamp(at)), Some(Stamp(at))));
+    }
+
+    #[test]
+    fn conditions_of_calls_alone_are_none_of_sums() {
+        let now = datetime!(2026-11-21 09:30 UTC);
+        assert_eq!(Scope::default().set("caller", "+14155550123", now), Err(Invalid::Scope));
     }
 }

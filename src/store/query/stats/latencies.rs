@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use ::time::{Date, Month};
 
+use super::range::{Hours, Parts};
 use super::{Group, Latency, Scope};
 use crate::store::query::error::Error;
 use crate::store::query::rows::restore;
 use crate::store::query::session::Session;
 use crate::store::query::sql::{Sql, Value};
+use crate::store::summary::rounded;
 
 /// Answers that took so long.
 #[derive(sqlx::FromRow)]
@@ -26,9 +28,17 @@ pub(super) async fn add(
     by_model: &mut [Group],
 ) -> Result<(), Error> {
     let mut sql = session.sql("SELECT model, latency_ms, CAST(sum(answers) AS bigint) AS answers FROM (");
-    for (index, span) in spans(scope.since, scope.until).into_iter().enumerate() {
-        sql.text(if index == 0 { "" } else { " UNION ALL " });
+    let Parts { days, hours } = scope.parts();
+    let mut union = "";
+    for span in days.map(|days| spans(days.since, days.until)).unwrap_or_default() {
+        sql.text(union);
         span.select(&mut sql, scope);
+        union = " UNION ALL ";
+    }
+    for part in hours {
+        sql.text(union);
+        part.select(&mut sql, scope);
+        union = " UNION ALL ";
     }
     sql.text(") AS spans GROUP BY model, latency_ms");
     let buckets: Vec<Bucket> = session.all(&sql).await?;
@@ -36,6 +46,8 @@ pub(super) async fn add(
     let mut models: BTreeMap<String, Histogram> = BTreeMap::new();
     for Bucket { mut model, latency_ms, answers } in buckets {
         restore(&mut model);
+        // Those of whole days are rounded already, which rounding again leaves as they are.
+        let latency_ms = rounded(latency_ms);
         *all.0.entry(latency_ms).or_default() += answers;
         *models.entry(model).or_default().0.entry(latency_ms).or_default() += answers;
     }
@@ -72,6 +84,17 @@ impl Span {
         sql.given(since.0, since.1.map(Value::Day));
         sql.given(until.0, until.1.map(Value::Day));
         scope.names(sql);
+    }
+}
+
+impl Hours {
+    fn select(self, sql: &mut Sql, scope: &Scope) {
+        sql.text(
+            "SELECT substr(model, 1, 200) AS model, latency_ms, count(*) AS answers FROM calls JOIN turns USING (call_id)
+              WHERE calls.ended_at IS NOT NULL AND latency_ms IS NOT NULL",
+        );
+        self.conditions(sql, scope);
+        sql.text(" GROUP BY substr(model, 1, 200), latency_ms");
     }
 }
 
