@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base64;
 use crate::dialogue::Dialogue;
 
 /// What is asked for.
@@ -160,6 +161,12 @@ pub enum Failure {
     /// No provider of this kind is configured, or every one was skipped.
     #[error("no provider is left")]
     NoProvider,
+}
+
+impl From<base64::Malformed> for Failure {
+    fn from(error: base64::Malformed) -> Self {
+        Self::Unreadable { message: error.to_string() }
+    }
 }
 
 impl Failure {

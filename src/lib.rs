@@ -16,7 +16,7 @@
 //!
 //! | row | modules |
 //! |---|---|
-//! | 0 | [`id`] [`time`] [`secret`] [`breaker`] [`dialogue`] |
+//! | 0 | [`id`] [`time`] [`secret`] [`breaker`] [`dialogue`] [`base64`] [`media_type`] |
 //! | 1 | [`audio`] |
 //! | 2 | [`carrier`] [`live`] [`job`], three vocabularies that do not know each other |
 //! | 3 | [`fallback`], the agent without a live model |
@@ -42,6 +42,7 @@
 //! ```
 
 pub mod audio;
+pub mod base64;
 pub mod breaker;
 pub mod bridge;
 pub mod call;
@@ -54,6 +55,7 @@ pub mod id;
 pub mod job;
 pub mod live;
 pub mod load;
+pub mod media_type;
 pub mod net;
 pub mod provider;
 pub mod secret;

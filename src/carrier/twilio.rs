@@ -8,15 +8,11 @@
 mod wire;
 
 use std::fmt::Write as _;
-use std::sync::LazyLock;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::GeneralPurposeConfig;
-use base64::engine::{DecodePaddingMode, Simd};
 
 use self::wire::{Format, MediaBody, Message, Text};
 use super::{Command, Event, Malformed, Media, Start};
 use crate::audio::{Frame, Rate, g711};
+use crate::base64;
 use crate::id::MarkId;
 
 /// One second. The carrier sends 20 ms; the size is not promised.
@@ -30,11 +26,6 @@ const STREAM_SID_BYTES_MAX: usize = 64;
 
 /// Bytes of a media frame besides its payload and the stream id, rounded up.
 const MEDIA_ENVELOPE: usize = 64;
-
-/// Padding is optional on the way in and written on the way out. Made once: its tables are no stream's own.
-static BASE64: LazyLock<Simd> = LazyLock::new(|| {
-    Simd::standard(GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent))
-});
 
 /// The two directions of one stream.
 #[derive(Debug, Default)]
@@ -148,7 +139,7 @@ impl Codec {
             long.resize(len_max, 0);
             &mut long[..]
         };
-        let len = BASE64.decode_slice(payload.as_bytes(), bytes).map_err(|_| Malformed::Base64)?;
+        let len = base64::decode_slice(payload.as_bytes(), bytes).map_err(|_| Malformed::Base64)?;
         if len == 0 || len > PAYLOAD_BYTES_MAX {
             return Err(Malformed::Length);
         }
@@ -175,7 +166,7 @@ fn push_payload(frame: &Frame, out: &mut String) {
     for (byte, &sample) in bytes.iter_mut().zip(frame.samples()) {
         *byte = g711::encode(sample);
     }
-    BASE64.encode_string(&bytes[..frame.samples().len()], out);
+    base64::encode_into(&bytes[..frame.samples().len()], out);
 }
 
 /// Our marks are `m` and the number as we write it; other names are somebody else's.

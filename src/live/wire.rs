@@ -8,25 +8,17 @@ mod parts;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::{DecodePaddingMode, GeneralPurposeConfig, Simd};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use self::parts::Parts;
 use super::{Command, Event, Malformed, ToolCall, Usage, VoiceActivity, setup_message};
 use crate::audio::{Frame, Rate};
+use crate::base64;
 use crate::dialogue::{Dialogue, Speaker};
 use crate::live::failure::Failure;
-
-/// Padding is optional on the way in and written on the way out. Vectorised; made once, because its tables and
-/// the look at the processor cost more than a frame.
-static BASE64: LazyLock<Simd> = LazyLock::new(|| {
-    Simd::standard(GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent))
-});
 
 /// Samples that are handed over together: 100 ms.
 const PIECE: usize = Rate::MODEL_OUT.frame_len() * 5;
@@ -98,7 +90,7 @@ impl Decoder {
         // Not kept until the next message: a few times a second, and as much as the audio of every call.
         let mut bytes = Vec::with_capacity(data.len() / 4 * 3 + 4);
         bytes.extend(self.odd);
-        if BASE64.decode_vec(data, &mut bytes).is_err() {
+        if base64::decode_into(data, &mut bytes).is_err() {
             return handle(Event::Malformed(Malformed::Base64));
         }
         let (pairs, rest) = bytes.as_chunks::<2>();
@@ -172,7 +164,7 @@ fn encode_audio(frame: &Frame, out: &mut String) {
     let rate = frame.rate().0;
     out.reserve(AUDIO_ENVELOPE + len.div_ceil(3) * 4);
     let _ = write!(out, r#"{{"realtimeInput":{{"audio":{{"mimeType":"audio/pcm;rate={rate}","data":""#);
-    BASE64.encode_string(&bytes[..len], out);
+    base64::encode_into(&bytes[..len], out);
     out.push_str(r#""}}}"#);
 }
 

@@ -1,7 +1,6 @@
 //! Services that need the network: where they are and how to authenticate; and the work they do beside a call, each
 //! kind by the first of its list that can.
 
-mod base64;
 pub mod gemini;
 mod generate;
 pub mod http;

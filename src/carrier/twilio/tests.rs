@@ -124,8 +124,8 @@ fn the_text_of_the_frame_that_is_not_json_is_refused() {
 )]
 #[case::media_is_a_list(r#"{"event":"media","media":"x"}"#, Err(Malformed::Field))]
 #[case::empty(r#"{"event":"media","media":{"payload":""}}"#, Err(Malformed::Length))]
-#[case::url_alphabet(r#"{"event":"media","media":{"payload":"____"}}"#, Err(Malformed::Base64))]
-#[case::space(r#"{"event":"media","media":{"payload":" /w=="}}"#, Err(Malformed::Base64))]
+#[case::url_alphabet(r#"{"event":"media","media":{"payload":"____"}}"#, Ok("media None 3"))]
+#[case::space(r#"{"event":"media","media":{"payload":" /w=="}}"#, Ok("media None 1"))]
 #[case::one_letter(r#"{"event":"media","media":{"payload":"A"}}"#, Err(Malformed::Base64))]
 #[case::only_padding(r#"{"event":"media","media":{"payload":"===="}}"#, Err(Malformed::Base64))]
 #[case(r#"{"event":"mark","mark":{"name":"m17"}}"#, Ok("mark Some(MarkId(17))"))]
@@ -165,7 +165,7 @@ fn a_frame_is_read_leniently_where_nothing_is_lost(
 #[case::more(8_001, Err(Malformed::Length))]
 #[case::much_more(40_000, Err(Malformed::Length))]
 fn a_payload_is_at_most_one_second(#[case] bytes: usize, #[case] expected: Result<usize, Malformed>) {
-    let payload = base64::engine::general_purpose::STANDARD.encode(vec![0xFF; bytes]);
+    let payload = base64::encode(&vec![0xFF; bytes]);
     let text = json!({"event": "media", "media": {"payload": payload}}).to_string();
     let samples = started().decode(text.as_bytes()).map(|event| {
         let Event::Media(media) = event else { panic!("{event:?}") };
@@ -178,9 +178,7 @@ fn a_payload_is_at_most_one_second(#[case] bytes: usize, #[case] expected: Resul
 fn media_is_the_mu_law_of_its_payload() {
     let text = fixture("media-inbound.json");
     let payload: Value = serde_json::from_str(&text).unwrap();
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(payload["media"]["payload"].as_str().unwrap())
-        .unwrap();
+    let bytes = base64::decode(payload["media"]["payload"].as_str().unwrap()).unwrap();
     let expected: Vec<_> = bytes.into_iter().map(g711::decode).collect();
     let mut codec = started();
     let event = codec.decode(text.as_bytes()).unwrap();
@@ -272,7 +270,7 @@ fn encoded(command: Command) -> Option<Value> {
 /// The samples of a fixture's payload.
 fn samples(fixture: &Value) -> Vec<i16> {
     let payload = fixture["media"]["payload"].as_str().unwrap();
-    let bytes = base64::engine::general_purpose::STANDARD.decode(payload).unwrap();
+    let bytes = base64::decode(payload).unwrap();
     bytes.into_iter().map(g711::decode).collect()
 }
 

@@ -4,8 +4,8 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use super::Task;
+use crate::base64;
 use crate::job::Failure;
-use crate::provider::base64;
 use crate::provider::generate::{self, Finish, Reply};
 use crate::provider::http::Error;
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::Task;
 use crate::audio::Rate;
+use crate::base64;
 use crate::job::Failure;
-use crate::provider::base64;
 use crate::provider::http::{self, Error};
 use crate::provider::json::{self, ErrorObject};
 

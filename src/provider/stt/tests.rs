@@ -4,7 +4,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::provider::base64;
+use crate::base64;
 
 const TASK: Task<'static> = Task { samples: &[1, -2], language: "de-DE", model: "gemini-3.8-flash" };
 

@@ -4,12 +4,13 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use super::Task;
+use crate::base64;
 use crate::job::Failure;
 use crate::provider::generate::{self, Finish, Reply};
 use crate::provider::http::{Body, Error};
 use crate::provider::lines::Events;
 use crate::provider::pcm::{self, Decoder};
-use crate::provider::{base64, service};
+use crate::provider::service;
 
 /// Of the models for speech the one that streams (Gemini API, "Speech generation").
 pub(super) const MODEL: &str = "gemini-3.1-flash-tts-preview";

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::Task;
 use crate::audio::Rate;
+use crate::base64;
 use crate::job::Failure;
 use crate::provider::http::{self, Body, Error};
 use crate::provider::json::{self, ErrorObject};
-use crate::provider::{base64, pcm, service};
+use crate::provider::{pcm, service};
 
 /// Twelve mebibytes of audio in base64: four minutes, more than the longest sentence.
 const REPLY_BYTES_MAX: usize = 16 << 20;

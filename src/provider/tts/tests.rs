@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::audio::Rate;
 use crate::audio::wav::{self, Wav};
-use crate::provider::base64;
+use crate::base64;
 
 const TASK: Task<'static> = Task {
     text: "Where to?",
