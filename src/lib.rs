@@ -16,7 +16,7 @@
 //!
 //! | row | modules |
 //! |---|---|
-//! | 0 | [`id`] [`time`] [`secret`] [`breaker`] [`dialogue`] [`base64`] [`media_type`] |
+//! | 0 | [`id`] [`time`] [`secret`] [`breaker`] [`dialogue`] [`base64`] [`json`] [`media_type`] |
 //! | 1 | [`audio`] |
 //! | 2 | [`carrier`] [`live`] [`job`], three vocabularies that do not know each other |
 //! | 3 | [`fallback`], the agent without a live model |
@@ -53,6 +53,7 @@ pub mod dialogue;
 pub mod fallback;
 pub mod id;
 pub mod job;
+pub mod json;
 pub mod live;
 pub mod load;
 pub mod media_type;

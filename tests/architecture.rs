@@ -14,7 +14,7 @@ use rstest::rstest;
 
 /// Who may import whom: a module sees the rows above its own. `lib.rs` documents the same table.
 const ROWS: [(u8, &[&str]); 11] = [
-    (0, &["id", "time", "secret", "breaker", "dialogue", "base64", "media_type"]),
+    (0, &["id", "time", "secret", "breaker", "dialogue", "base64", "json", "media_type"]),
     (1, &["audio"]),
     (2, &["carrier", "live", "job"]),
     (3, &["fallback"]),

@@ -37,8 +37,8 @@ pub(super) fn observe(entry: &Entry) {
         Record::Event(Event::JobFailed { job, failure }) => {
             warn!(%call, job = job.code(), failure = failure.code(), "no provider could do it: {failure}");
         }
-        Record::Event(Event::Fault { peer, fault, count }) => {
-            warn!(%call, ?peer, fault, count, "input that could not be used");
+        Record::Event(Event::Fault { peer, fault, field, count }) => {
+            warn!(%call, ?peer, fault, field, count, "input that could not be used");
         }
         Record::Event(Event::RecordingFailed { reason }) => {
             warn!(%call, "the call is not recorded any more: {reason}");

@@ -14,19 +14,40 @@ const GARBAGE_MAX: usize = 20;
 
 const GARBAGE_WINDOW: Duration = Duration::from_secs(10);
 
-/// Counts what could not be used. The set of codes is closed, so the list is short.
+/// Kinds told apart between two reports. Codes and fields are names of this program, so there are some dozens.
+const KINDS_MAX: usize = 64;
+
+/// Counts what could not be used.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    counts: Vec<(Peer, &'static str, u64)>,
+    counts: Vec<(Kind, u64)>,
     reported: Option<Instant>,
     garbage: VecDeque<Instant>,
 }
 
+/// What is counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    peer: Peer,
+    fault: &'static str,
+    field: Option<&'static str>,
+}
+
 impl Faults {
     pub(super) fn count(&mut self, peer: Peer, fault: &'static str, count: u64) {
-        match self.counts.iter_mut().find(|(p, f, _)| (*p, *f) == (peer, fault)) {
-            Some((_, _, total)) => *total += count,
-            None => self.counts.push((peer, fault, count)),
+        self.add(Kind { peer, fault, field: None }, count);
+    }
+
+    /// Something was odd in a field, which is named as the peer's protocol does.
+    pub(super) fn count_field(&mut self, peer: Peer, fault: &'static str, field: Option<&'static str>) {
+        self.add(Kind { peer, fault, field }, 1);
+    }
+
+    fn add(&mut self, kind: Kind, count: u64) {
+        match self.counts.iter().position(|(known, _)| *known == kind) {
+            Some(index) => self.counts[index].1 += count,
+            None if self.counts.len() < KINDS_MAX => self.counts.push((kind, count)),
+            None => {}
         }
     }
 
@@ -57,7 +78,8 @@ impl Faults {
 
     /// Everything that was not reported yet.
     pub(super) fn drain(&mut self) -> Vec<Event> {
-        self.counts.drain(..).map(|(peer, fault, count)| Event::Fault { peer, fault, count }).collect()
+        let event = |(Kind { peer, fault, field }, count)| Event::Fault { peer, fault, field, count };
+        self.counts.drain(..).map(event).collect()
     }
 }
 
@@ -76,8 +98,24 @@ mod tests {
         }
         reports.extend(faults.drain());
         let counts = [1, 1000, 1000, 999];
-        let expected = counts.map(|count| Event::Fault { peer: Peer::Carrier, fault: "json", count });
+        let expected =
+            counts.map(|count| Event::Fault { peer: Peer::Carrier, fault: "json", field: None, count });
         assert_eq!(reports, expected);
+    }
+
+    #[test]
+    fn fields_are_told_apart_and_their_number_is_bounded() {
+        let mut faults = Faults::default();
+        for field in ["a", "b", "a"] {
+            faults.count_field(Peer::Live, "field", Some(field));
+        }
+        let found =
+            |field, count| Event::Fault { peer: Peer::Live, fault: "field", field: Some(field), count };
+        assert_eq!(faults.drain(), [found("a", 2), found("b", 1)]);
+        for n in 0..1000_usize {
+            faults.count_field(Peer::Live, "field", Some(n.to_string().leak()));
+        }
+        assert_eq!(faults.drain().len(), KINDS_MAX);
     }
 
     #[test]

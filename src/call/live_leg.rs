@@ -256,8 +256,8 @@ impl Call {
                 }
             }
             live::Event::Malformed(fault) => {
-                self.faults.count(Peer::Live, fault.code(), 1);
-                if self.faults.note_garbage(now) {
+                self.faults.count_field(Peer::Live, fault.code(), fault.field());
+                if fault.is_garbage() && self.faults.note_garbage(now) {
                     self.fail_session(Failure::Garbled, now);
                 }
             }

@@ -155,6 +155,9 @@ pub enum Event {
     Fault {
         peer: Peer,
         fault: &'static str,
+        /// The field concerned, as the peer's protocol names it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        field: Option<&'static str>,
         count: u64,
     },
     /// Caller audio was held while nobody listened, and is sent now.

@@ -545,7 +545,7 @@ fn frames_that_a_slow_peer_loses_were_neither_played_nor_sent() {
     let Some(Event::AudioTotals(totals)) = events.last() else { panic!("{events:?}") };
     assert_eq!((totals.uplink_received_ms, totals.uplink_sent_ms, totals.uplink_dropped_ms), (1000, 980, 20));
     assert_eq!((totals.downlink_played_ms, totals.downlink_dropped_ms), (905, 100));
-    let fault = |peer, count| Event::Fault { peer, fault: "frame_dropped", count };
+    let fault = |peer, count| Event::Fault { peer, fault: "frame_dropped", field: None, count };
     assert!(events.contains(&fault(Peer::Carrier, 5)) && events.contains(&fault(Peer::Live, 1)));
 }
 

@@ -192,7 +192,8 @@ fn fault(fields: Fields<'_>) -> Option<String> {
         1 => String::new(),
         count => format!(" ({count} times)"),
     };
-    Some(format!("{peer} sent what could not be used: {}{times}", fields.text("fault")?))
+    let field = fields.text("field").map(|field| format!(" in {field}")).unwrap_or_default();
+    Some(format!("{peer} sent what could not be used: {}{field}{times}", fields.text("fault")?))
 }
 
 /// The fields of an event.
@@ -341,7 +342,7 @@ mod tests {
         "tokens: 10 in, 5 out, 16 in all"
     )]
     #[case(
-        Event::Fault { peer: Peer::Carrier, fault: "foreign_mark", count: 3 },
+        Event::Fault { peer: Peer::Carrier, fault: "foreign_mark", field: None, count: 3 },
         "the carrier sent what could not be used: foreign_mark (3 times)"
     )]
     fn events_are_told_in_sentences(#[case] event: Event, #[case] sentence: &str) {

@@ -149,15 +149,21 @@ pub enum Sensitivity {
     High,
 }
 
-/// A message from the service that could not be read.
+/// A message from the service, or a part of one, that could not be read. What stands beside it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     #[error("not JSON of the protocol")]
     Json,
+    #[error("JSON that is cut off or broken in places")]
+    Syntax,
     #[error("audio is not base64")]
     Base64,
     #[error("audio in an unsupported format")]
     MimeType,
+    #[error("`{0}` is not what it should be")]
+    Field(&'static str),
+    #[error("`{0}` is longer than any service needs")]
+    TooLong(&'static str),
 }
 
 impl Malformed {
@@ -165,9 +171,27 @@ impl Malformed {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Json => "json",
+            Self::Syntax => "syntax",
             Self::Base64 => "base64",
             Self::MimeType => "mime_type",
+            Self::Field(_) => "field",
+            Self::TooLong(_) => "too_long",
         }
+    }
+
+    /// The field concerned, as the protocol names it.
+    pub const fn field(self) -> Option<&'static str> {
+        match self {
+            Self::Json | Self::Syntax => None,
+            Self::Base64 => Some("serverContent.modelTurn.parts.inlineData.data"),
+            Self::MimeType => Some("serverContent.modelTurn.parts.inlineData.mimeType"),
+            Self::Field(field) | Self::TooLong(field) => Some(field),
+        }
+    }
+
+    /// Whether nothing of the message, or none of its sound, could be used.
+    pub const fn is_garbage(self) -> bool {
+        matches!(self, Self::Json | Self::Base64)
     }
 }
 
