@@ -8,7 +8,7 @@ LOCAL_SPEECH_PORT := 8090
 # For example: --model base --voice joe
 LOCAL_SPEECH_ARGS :=
 
-.PHONY: demo faults bench bench-capacity bench-leaks soak bench-log test api-fuzz chaos interop local-speech
+.PHONY: demo faults bench bench-capacity bench-leaks bench-diagnostics soak bench-log test deny api-fuzz chaos interop local-speech
 .PHONY: deps deps-interop deps-python deps-local-speech deps-postgres deps-opus-tools
 
 # The speech engines run as long as the demo does, on a free port.
@@ -20,12 +20,16 @@ faults: deps deps-local-speech ## measures what callers hear when something brea
 	$(CARGO) build --locked
 	$(CARGO) run --locked --quiet -- demo --faults --speech-server tools/local-speech/run.sh
 
-test: deps deps-local-speech deps-postgres deps-opus-tools deps-python ## format, lints, all tests
+test: deps deps-local-speech deps-postgres deps-opus-tools deps-python ## format, lints, all tests, dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
 	$(CARGO) build --locked
 	tests/api_fuzz/run.sh
+	tests/supply_chain/run.sh
+
+deny: deps deps-python ## dependencies against deny.toml: advisories, licences, sources; offline, with a list of its own
+	tests/supply_chain/run.sh
 
 api-fuzz: deps deps-python ## a fuzzing client against the HTTP API, by its own document
 	$(CARGO) build --locked
@@ -44,6 +48,9 @@ bench-capacity: deps ## what calls cost the bridge, and a plain relay with the s
 
 bench-leaks: deps ## what 20,000 short calls leave behind: tasks, descriptors, heap
 	$(CARGO) bench --locked --bench leaks
+
+bench-diagnostics: deps ## how late frames are while the server's log is not read, dies or has no room, and while it is read
+	DIAGNOSTICS=full $(CARGO) test --locked --test diagnostics a_log_that_is_not_read -- --nocapture
 
 # Eighty of a hundred of what the machine carries is a good number of calls.
 SOAK_MINUTES := 60
