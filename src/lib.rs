@@ -22,7 +22,7 @@
 //! | 3 | [`fallback`], the agent without a live model |
 //! | 4 | [`call`], the only place where carrier and model meet |
 //! | – | the pure line: above it no tokio, no clock, no environment, no randomness |
-//! | 5 | [`net`] |
+//! | 5 | [`net`] [`machine`] |
 //! | 6 | [`store`] [`provider`] |
 //! | 7 | [`bridge`] [`sim`] |
 //! | 8 | [`server`] [`load`] |
@@ -56,6 +56,7 @@ pub mod job;
 pub mod json;
 pub mod live;
 pub mod load;
+pub mod machine;
 pub mod media_type;
 pub mod net;
 pub mod provider;

@@ -8,6 +8,7 @@ use super::text;
 use crate::call::agent::Agent;
 use crate::carrier::{FollowUp, Then};
 use crate::config::{self, Config, Finding, Severity};
+use crate::machine::{self, Machine};
 use crate::provider::gemini::{Developer, Endpoint};
 use crate::{provider, server};
 
@@ -22,7 +23,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let config = Config::load(args.config.as_deref(), &config::environment)?;
     let findings = config.validate();
-    text::print(&(list(&findings) + &summary(&config)))?;
+    text::print(&(list(&findings) + &summary(&config, Machine::this())))?;
     match findings.iter().filter(|finding| finding.severity == Severity::Error).count() {
         0 => Ok(()),
         1 => bail!("the configuration has an error"),
@@ -39,7 +40,7 @@ fn list(findings: &[Finding]) -> String {
 }
 
 /// What would run.
-fn summary(config: &Config) -> String {
+fn summary(config: &Config, machine: &Machine) -> String {
     let public_url = config.server.public_url.as_deref();
     let webhook = public_url
         .map(|url| format!("{url}{} (HTTP POST, for \"A call comes in\")", server::config::VOICE_PATH));
@@ -50,7 +51,8 @@ fn summary(config: &Config) -> String {
         ("listens on", config.server.listen.to_string()),
         ("public URL", or_missing(public_url)),
         ("Twilio webhook", or_missing(webhook.as_deref())),
-        ("limits", limits(&config.limits)),
+        ("machine", machine.to_string()),
+        ("limits", limits(&config.limits, machine)),
         ("call log", config.store.path.display().to_string()),
     ]);
     for (index, endpoint) in config.live.endpoints().iter().enumerate() {
@@ -93,18 +95,22 @@ fn described(agent: &Agent) -> String {
 }
 
 /// How many calls are let in.
-fn limits(limits: &server::limits::Config) -> String {
+fn limits(limits: &server::limits::Config, machine: &Machine) -> String {
+    let calls = limits.max_calls_on(machine);
     let each = match limits.max_calls {
         Some(_) => String::new(),
+        None if server::limits::Config::calls_by_memory(machine).is_some_and(|most| most <= calls) => {
+            " (by the memory)".to_owned()
+        }
         None => {
-            let (calls, cores) = (server::limits::Config::CALLS_PER_CORE, server::limits::Config::cores());
-            format!(" ({calls} for each of {cores} cores)")
+            let (each, cores) = (server::limits::Config::CALLS_PER_CORE, machine::short(machine.cpu()));
+            format!(" ({each} for each of {cores} cores)")
         }
     };
     let some = |count: u32, text: String| (count > 0).then_some(text);
     let (caller, number) = (limits.calls_per_minute_per_caller, limits.calls_per_minute_per_number);
     let parts = [
-        Some(format!("{} calls at once{each}", limits.max_calls())),
+        Some(format!("{calls} calls at once{each}")),
         some(caller, format!("{caller} a minute from one caller")),
         some(number, format!("{number} a minute to one number")),
         some(limits.lag_max_ms, format!("none while later than {} ms", limits.lag_max_ms)),
@@ -181,12 +187,13 @@ mod tests {
         config.agents = vec![desk, other];
         config.limits.max_calls = Some(500);
         assert_eq!(
-            summary(&config),
+            summary(&config, &machine(2, None)),
             "\
 configuration   no file: defaults
 listens on      127.0.0.1:8080
 public URL      https://voice.example.com
 Twilio webhook  https://voice.example.com/twilio/voice (HTTP POST, for \"A call comes in\")
+machine         2 cores
 limits          500 calls at once, 30 a minute from one caller, none while later than 30 ms
 call log        data/patchcord.db
 live service    wss://generativelanguage.googleapis.com (v1beta)
@@ -199,16 +206,31 @@ agents          desk answers +14155550123 with gemini-3.8-live, voice Kore
         );
     }
 
+    fn machine(cores: u32, quota: Option<f64>) -> Machine {
+        let quota = quota.map(|value| machine::Limit { value, file: "/sys/fs/cgroup/cpu.max".into() });
+        Machine { cores, quota, memory: None }
+    }
+
     #[test]
     fn the_limits_are_one_line() {
-        let given = |text| limits(&toml::from_str(text).unwrap());
-        let cores = server::limits::Config::cores();
+        let given = |text, machine: &Machine| limits(&toml::from_str(text).unwrap(), machine);
         assert_eq!(
-            given("calls_per_minute_per_caller = 0\ncalls_per_minute_per_number = 100\nlag_max_ms = 0"),
-            format!(
-                "{} calls at once (350 for each of {cores} cores), 100 a minute to one number",
-                350 * cores
-            )
+            given(
+                "calls_per_minute_per_caller = 0\ncalls_per_minute_per_number = 100\nlag_max_ms = 0",
+                &machine(2, None)
+            ),
+            "700 calls at once (350 for each of 2 cores), 100 a minute to one number"
+        );
+        let little = "calls_per_minute_per_caller = 0\nlag_max_ms = 0";
+        assert_eq!(
+            given(little, &machine(2, Some(0.1))),
+            "35 calls at once (350 for each of 0.1 cores)",
+            "a container with a tenth of a core"
+        );
+        let memory = Some(machine::Limit { value: 96 << 20, file: "memory.max".into() });
+        assert_eq!(
+            given(little, &Machine { memory, ..machine(2, None) }),
+            "128 calls at once (by the memory)"
         );
     }
 

@@ -7,7 +7,6 @@ mod lag;
 mod rate;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -16,12 +15,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::lag::Gauge;
 use self::rate::Rates;
 use crate::call::record::Limit;
+use crate::machine::Machine;
 
 /// `[limits]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Calls at once, waiting for their streams or running; `None`: [`Config::CALLS_PER_CORE`] for each core.
+    /// Calls at once, waiting for their streams or running; `None`: [`Config::CALLS_PER_CORE`] for each core
+    /// that the machine or the container grants, parts of one too, and no more than its memory is enough for.
     pub max_calls: Option<u32>,
     /// New calls of one caller in a minute, which may come all at once; 0: no limit. Callers who withhold their
     /// number are no one caller.
@@ -53,6 +54,12 @@ impl Config {
     /// beginnings of calls, the log, and what callers say all at once.
     pub const CALLS_PER_CORE: u32 = 350;
 
+    /// Twice what a call was measured to take (91 to 120 KiB), for long answers that wait to be heard.
+    const BYTES_PER_CALL: u64 = 256 << 10;
+
+    /// What the process takes without calls, with room for the queues of its log.
+    const BASE_BYTES: u64 = 64 << 20;
+
     /// Everything is let in.
     pub(super) const NONE: Self = Self {
         max_calls: Some(u32::MAX),
@@ -61,14 +68,25 @@ impl Config {
         lag_max_ms: 0,
     };
 
-    /// The limit on calls at once.
+    /// The limit on calls at once, on this machine.
     pub fn max_calls(&self) -> u32 {
-        self.max_calls.unwrap_or_else(|| Self::CALLS_PER_CORE.saturating_mul(Self::cores()))
+        self.max_calls_on(Machine::this())
     }
 
-    /// Cores that this process may use; what its container grants counts.
-    pub fn cores() -> u32 {
-        thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
+    /// The limit on calls at once.
+    pub fn max_calls_on(&self, machine: &Machine) -> u32 {
+        self.max_calls.unwrap_or_else(|| {
+            let by_cpu = f64::from(Self::CALLS_PER_CORE) * machine.cpu();
+            // A conversion of numbers with a fraction is to the nearest that there is.
+            Self::calls_by_memory(machine).map_or(by_cpu as u32, |calls| calls.min(by_cpu as u32)).max(1)
+        })
+    }
+
+    /// How many calls the memory of a container is enough for, if it is limited.
+    pub fn calls_by_memory(machine: &Machine) -> Option<u32> {
+        let memory = machine.memory.as_ref()?.value;
+        let calls = memory.saturating_sub(Self::BASE_BYTES) / Self::BYTES_PER_CALL;
+        Some(u32::try_from(calls).unwrap_or(u32::MAX))
     }
 }
 
@@ -131,6 +149,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::machine;
 
     fn limits(config: Config) -> Limits {
         Limits::new(&config)
@@ -175,9 +194,25 @@ mod tests {
     }
 
     #[rstest]
-    #[case(Some(5), 5)]
-    #[case(None, Config::cores() * 350)]
-    fn without_a_limit_each_core_has_some_calls(#[case] max_calls: Option<u32>, #[case] expected: u32) {
-        assert_eq!(Config { max_calls, ..Config::default() }.max_calls(), expected);
+    #[case::configured(Some(5), 8, None, None, 5)]
+    #[case::more_than_it_has(Some(5000), 1, Some(0.1), Some(100), 5000)]
+    #[case::cores(None, 4, None, None, 1400)]
+    #[case::a_tenth_of_a_core(None, 4, Some(0.1), None, 35)]
+    #[case::a_core_and_a_half(None, 4, Some(1.5), None, 525)]
+    #[case::next_to_nothing(None, 4, Some(0.001), None, 1)]
+    #[case::memory_for_fewer(None, 1, None, Some(128), 256)]
+    #[case::memory_for_more(None, 1, None, Some(1024), 350)]
+    #[case::memory_for_none(None, 1, None, Some(32), 1)]
+    fn without_a_limit_what_the_machine_grants_counts(
+        #[case] max_calls: Option<u32>,
+        #[case] cores: u32,
+        #[case] quota: Option<f64>,
+        #[case] memory: Option<u64>,
+        #[case] expected: u32,
+    ) {
+        let quota = quota.map(|value| machine::Limit { value, file: "cpu.max".into() });
+        let memory = memory.map(|mib| machine::Limit { value: mib << 20, file: "memory.max".into() });
+        let machine = Machine { cores, quota, memory };
+        assert_eq!(Config { max_calls, ..Config::default() }.max_calls_on(&machine), expected);
     }
 }
