@@ -22,7 +22,7 @@
 //! | 3 | [`fallback`], the agent without a live model |
 //! | 4 | [`call`], the only place where carrier and model meet |
 //! | – | the pure line: above it no tokio, no clock, no environment, no randomness |
-//! | 5 | [`net`] [`machine`] |
+//! | 5 | [`net`] [`diagnostics`] [`machine`] |
 //! | 6 | [`store`] [`provider`] |
 //! | 7 | [`bridge`] [`sim`] |
 //! | 8 | [`server`] [`load`] |
@@ -49,6 +49,7 @@ pub mod call;
 pub mod carrier;
 pub mod cli;
 pub mod config;
+pub mod diagnostics;
 pub mod dialogue;
 pub mod fallback;
 pub mod id;

@@ -19,7 +19,7 @@ const ROWS: [(u8, &[&str]); 11] = [
     (2, &["carrier", "live", "job"]),
     (3, &["fallback"]),
     (4, &["call"]),
-    (5, &["net", "machine"]),
+    (5, &["net", "diagnostics", "machine"]),
     (6, &["store", "provider"]),
     (7, &["bridge", "sim"]),
     (8, &["server", "load"]),

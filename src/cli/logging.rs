@@ -4,15 +4,82 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-/// Begins to write log lines. `RUST_LOG` chooses which; `default` if it is not set.
+use crate::diagnostics;
+
+/// What is said about the lines themselves, and panics, is logged at every level.
+const ALWAYS: &str = "patchcord::diagnostics=warn";
+
+/// Begins to write log lines. `RUST_LOG` chooses which; `default` if it is not set or cannot be read.
 ///
 /// The WebSocket and HTTP libraries never write below INFO: they would print frames and paths, and there are
-/// voices and tokens in them.
+/// voices and tokens in them. What the subscriber itself has to say it would print to standard error, where it must
+/// not: it is silent, and gets no directive that it cannot read.
 pub(crate) fn start(default: &str) {
-    let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| default.to_owned());
-    let filter =
-        EnvFilter::new(format!("{wanted},tungstenite=info,tokio_tungstenite=info,hyper=info,h2=info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let line = diagnostics::start();
+    let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.trim().is_empty());
+    let (filter, unreadable) = filter(wanted.as_deref(), default);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .log_internal_errors(false)
+        .with_writer(move || line);
     // A second subscriber in one process is a test's: the first one stays.
     let _ = if std::io::stderr().is_terminal() { lines.try_init() } else { lines.json().try_init() };
+    if let Some(error) = unreadable {
+        tracing::warn!(target: "patchcord::diagnostics", error, "RUST_LOG cannot be read; logging at {default}");
+    }
+}
+
+/// The filter, and what is wrong with the wanted one if that is so.
+fn filter(wanted: Option<&str>, default: &str) -> (EnvFilter, Option<String>) {
+    let parse = |levels: &str| {
+        let levels = levels.split(',').map(str::trim).collect::<Vec<_>>().join(",");
+        let libraries = "tungstenite=info,tokio_tungstenite=info,hyper=info,h2=info";
+        EnvFilter::builder().parse(format!("{levels},{ALWAYS},{libraries}"))
+    };
+    match wanted.map(parse) {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (parse(default).unwrap_or_default(), Some(error.to_string())),
+        None => (parse(default).unwrap_or_default(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::one_level("debug", "debug")]
+    #[case::a_module("info,patchcord=debug", "patchcord=debug")]
+    #[case::spaces("info, patchcord=debug", "patchcord=debug")]
+    #[case::a_trailing_comma("warn,", "warn")]
+    #[case::capitals("INFO", "info")]
+    #[case::a_number("3", "info")]
+    #[case::only_a_target("patchcord::store", "patchcord::store=trace")]
+    fn levels_that_can_be_read_are_used(#[case] wanted: &str, #[case] directive: &str) {
+        let (filter, unreadable) = filter(Some(wanted), "error");
+        assert_eq!(unreadable, None);
+        let filter = filter.to_string();
+        assert!(filter.split(',').any(|used| used == directive), "{filter}");
+    }
+
+    #[rstest]
+    #[case::no_level("patchcord=loud")]
+    #[case::two_signs("patchcord==info")]
+    #[case::a_bracket("[span{=info")]
+    #[case::one_of_several("info,patchcord=verbose,hyper=warn")]
+    #[case::an_equals_sign_alone("=")]
+    fn levels_that_cannot_be_read_are_told_and_the_default_is_used(#[case] wanted: &str) {
+        let (filter, unreadable) = filter(Some(wanted), "info");
+        assert!(unreadable.is_some());
+        assert!(filter.to_string().split(',').any(|used| used == "info"), "{filter}");
+    }
+
+    #[test]
+    fn what_is_said_about_the_lines_themselves_is_never_filtered_out() {
+        for wanted in ["off", "error", "patchcord=error"] {
+            assert!(filter(Some(wanted), "info").0.to_string().contains(ALWAYS), "{wanted}");
+        }
+    }
 }

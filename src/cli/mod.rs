@@ -1,5 +1,7 @@
 //! The command line: one binary, a subcommand for each thing a person does with it.
-#![allow(clippy::print_stdout, reason = "printing is what a command line does")]
+
+#[macro_use]
+mod text;
 
 mod calls;
 mod capture;
@@ -17,13 +19,17 @@ mod render_stats;
 mod replay;
 mod serve;
 mod service;
+mod signals;
 mod simulate;
 mod story;
-mod text;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::{self, Runtime};
+
+use crate::diagnostics;
+use crate::machine::Machine;
 
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -55,8 +61,27 @@ enum Command {
     Simulate(simulate::Peer),
 }
 
-/// Runs the command line of this process.
-pub async fn run() -> anyhow::Result<ExitCode> {
+/// Runs the command line of this process, from its arguments to its exit code.
+pub fn main() -> ExitCode {
+    let code = runtime().and_then(|runtime| runtime.block_on(run())).unwrap_or_else(|error| {
+        diagnostics::say(&format!("Error: {}", explain(&error)));
+        ExitCode::FAILURE
+    });
+    diagnostics::finish();
+    code
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let mut builder = runtime::Builder::new_multi_thread();
+    // The variable is tokio's own.
+    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        builder.worker_threads(Machine::this().workers());
+    }
+    Ok(builder.enable_all().build()?)
+}
+
+async fn run() -> anyhow::Result<ExitCode> {
     let done = match Arguments::parse().command {
         Command::Load(args) => return load::run(*args).await,
         Command::Serve(args) => serve::run(args).await,
@@ -72,7 +97,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
 }
 
 /// An error and its causes in one line; a cause that the words before it name already is left out.
-pub fn explain(error: &anyhow::Error) -> String {
+fn explain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.contains(&cause) {

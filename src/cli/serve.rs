@@ -7,9 +7,9 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::service::Service;
+use super::signals::{self, Stop};
 use super::{logging, text};
 use crate::config::{self, Config, Severity};
 use crate::net::dial;
@@ -25,6 +25,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     logging::start("info");
+    signals::outlive()?;
     let config = Config::load(args.config.as_deref(), &config::environment)?;
     check(&config)?;
     allow_sockets();
@@ -84,29 +85,14 @@ fn allow_sockets() {
 fn check(config: &Config) -> anyhow::Result<()> {
     let findings = config.validate();
     for finding in &findings {
-        eprintln!("{}", text::line(&finding.to_string()));
+        let text = text::line(&finding.to_string());
+        match finding.severity {
+            Severity::Error => tracing::error!("{text}"),
+            Severity::Warning => tracing::warn!("{text}"),
+        }
     }
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         bail!("the configuration has errors; `patchcord check` shows them with what would run");
     }
     Ok(())
-}
-
-/// The signals that end the process: once to drain, twice to stop at once.
-struct Stop {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn new() -> anyhow::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -1,7 +1,27 @@
 //! Untrusted text on a terminal, and numbers as people read them.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
+
+/// `println!` that does not panic where standard output takes nothing.
+macro_rules! outln {
+    () => { $crate::cli::text::write(std::io::stdout().lock(), format_args!("\n")) };
+    ($($argument:tt)*) => {
+        $crate::cli::text::write(std::io::stdout().lock(), format_args!("{}\n", format_args!($($argument)*)))
+    };
+}
+
+/// `print!` that does not panic where standard output takes nothing.
+macro_rules! out {
+    ($($argument:tt)*) => { $crate::cli::text::write(std::io::stdout().lock(), format_args!($($argument)*)) };
+}
+
+/// `eprintln!` that does not panic where standard error takes nothing.
+macro_rules! errln {
+    ($($argument:tt)*) => {
+        $crate::cli::text::write(std::io::stderr().lock(), format_args!("{}\n", format_args!($($argument)*)))
+    };
+}
 
 /// One line of harmless text: what would move the cursor, colour the screen or turn the writing direction is
 /// spelt out, and line breaks become spaces.
@@ -74,6 +94,11 @@ pub(crate) fn seconds(ms: i64) -> String {
     let sign = if ms < 0 { "-" } else { "" };
     let hundredths = ms.unsigned_abs() / 10;
     format!("{sign}{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+/// Writes what can be written: a command goes on when the reader of its output is gone.
+pub(crate) fn write(mut output: impl io::Write, text: fmt::Arguments<'_>) {
+    let _ = output.write_fmt(text);
 }
 
 /// Prints, and is content if nobody reads: `patchcord calls | head`.

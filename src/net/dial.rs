@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Error as SocketError};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tokio_util::either::Either;
 
+use super::clock::Clock;
 use super::link::Link;
 use super::{Limits, STALL_MAX};
 
@@ -42,6 +43,7 @@ pub fn tls(extra: impl IntoIterator<Item = CertificateDer<'static>>) -> Arc<Clie
     // A certificate that cannot be an authority adds no trust; connecting will say so.
     roots.add_parsable_certificates(extra);
     let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.time_provider = Arc::new(Clock);
     // WebSockets over HTTP/2 are not used.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)

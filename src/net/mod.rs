@@ -2,6 +2,7 @@
 
 pub mod bell;
 pub mod circuit;
+mod clock;
 pub mod dial;
 pub mod link;
 

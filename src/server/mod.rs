@@ -7,6 +7,7 @@ pub mod config;
 pub mod limits;
 
 mod api;
+mod call_id;
 mod error;
 mod health;
 mod listener;
@@ -20,8 +21,8 @@ mod webhook;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::routing::{get, post};
+use axum::{Router, middleware};
 
 pub use self::api::Api;
 pub use self::config::Config;
@@ -32,11 +33,12 @@ pub use self::state::{Invalid, State};
 /// All routes.
 pub fn router(state: Arc<State>) -> Router {
     Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
         .route(webhook::VOICE, post(webhook::voice))
         .route(webhook::RESUME, post(webhook::resume))
         .route(webhook::STATUS, post(webhook::status))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&state), health::watch))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
         .route(media::ROUTE, get(media::open))
         .merge(api::router(&state))
         .with_state(state)

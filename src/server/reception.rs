@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ::time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::State;
+use super::call_id::call_id;
 use super::error::Error;
 use super::limits::{Parties, Place};
 use super::media;
@@ -23,7 +23,6 @@ use crate::call::context::{Context, Direction, UNKNOWN};
 use crate::call::record::{Ending, Ledger, Limit, Record};
 use crate::carrier::answer::{self, Reason, Stream, Verb};
 use crate::carrier::webhook::{self as form, VoiceRequest};
-use crate::id::CallId;
 use crate::time::WallClock;
 
 /// How the carrier asks again when the resume webhook is down: connects within 2 s, 5 retries, 15 s in all
@@ -123,7 +122,7 @@ fn refuse(state: &State, request: &VoiceRequest, seat: Option<&Seat>, ending: En
 /// What is known of the call, and the ledger of its entries.
 fn begin(request: &VoiceRequest, seat: Option<&Seat>, now: Instant) -> (Context, Ledger) {
     let wall = OffsetDateTime::now_utc();
-    let ledger = Ledger::new(CallId::new(Uuid::now_v7().as_u128()), WallClock::new(now, wall));
+    let ledger = Ledger::new(call_id(wall), WallClock::new(now, wall));
     (context(request, seat, wall), ledger)
 }
 

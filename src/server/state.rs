@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::error::Error;
+use super::health::Webhooks;
 use super::limits::{self, Limits};
 use super::public_url::{InvalidPublicUrl, PublicUrl};
 use super::tokens::Desk;
@@ -30,6 +31,7 @@ pub struct State {
     /// Requests of any other account are refused; `None`: any account that has the token.
     account_sid: Option<String>,
     pub(super) limits: Limits,
+    pub(super) webhooks: Webhooks,
     desk: Mutex<Desk>,
     /// The desk has something new to watch.
     issued: Notify,
@@ -81,6 +83,7 @@ impl State {
             api: None,
             account_sid: None,
             limits: Limits::new(&limits::Config::NONE),
+            webhooks: Webhooks::default(),
             desk: Mutex::default(),
             issued: Notify::new(),
         })

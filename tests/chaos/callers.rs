@@ -1,4 +1,5 @@
 //! Callers who ask recorded questions, some at a time, and what the carrier saw of their calls.
+#![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -96,7 +96,7 @@ async fn run(crowd: Crowd, amount: Option<Amount>, seed: u64) -> Quantiles {
     let endpoint = world::endpoint(&model);
     let (cluster, mut program) = apart(move || {
         let cluster = Cluster::start_with(Fsync::On);
-        let mut program = Program::new(&endpoint, cluster.url("postgres"), seed);
+        let mut program = Program::new(&endpoint, Some(cluster.url("postgres")), seed);
         program.start();
         (cluster, program)
     })

@@ -1,4 +1,5 @@
 //! `patchcord serve` as a process of its own, with its journal in a temporary folder.
+#![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -16,11 +17,14 @@ use crate::postgres::PATIENCE;
 use crate::world::AUTH_TOKEN;
 
 /// Runs the program, and kills it when its standard input ends: so it does not outlive a test that dies. A line names
-/// a signal to end it with.
+/// a signal to send to it; after one that ends it, its end is waited for.
 const SCRIPT: &str = r#"
 "$@" <&- & process=$!
-read -r name || name=KILL
-kill -"$name" $process
+while read -r name; do
+    kill -"$name" $process
+    case $name in KILL | TERM) wait $process; exit ;; esac
+done
+kill -KILL $process
 wait $process
 "#;
 
@@ -37,7 +41,9 @@ const COMPLAINTS_MAX: usize = 1000;
 pub(crate) struct Program {
     folder: TempDir,
     port: u16,
-    database_url: String,
+    database_url: Option<String>,
+    /// `RUST_LOG`.
+    level: &'static str,
     process: Option<Child>,
     /// Lines of its log above INFO.
     complaints: Arc<Mutex<Vec<String>>>,
@@ -45,20 +51,26 @@ pub(crate) struct Program {
 
 impl Program {
     /// Not started yet. `seed` chooses the port.
-    pub(crate) fn new(live_endpoint: &str, database_url: String, seed: u64) -> Self {
+    pub(crate) fn new(live_endpoint: &str, database_url: Option<String>, seed: u64) -> Self {
         let folder = TempDir::new().unwrap();
         let port = free_port(seed);
         let (program, path) = (Self::journal_in(&folder), folder.path().join("patchcord.toml"));
         let config = format!(
             "[server]\nlisten = '127.0.0.1:{port}'\npublic_url = 'http://127.0.0.1:{port}'\n\
              [store]\npath = '{}'\nfree_bytes_min = 0\n\
-             [limits]\nlag_max_ms = 0\n\
+             [limits]\nlag_max_ms = 0\nmax_calls = 10000\n\
              [live]\nendpoint = '{live_endpoint}'\n\
              [[agents]]\nname = 'chaos'\ngreeting = ''\n",
             program.display()
         );
         fs::write(path, config).unwrap();
-        Self { folder, port, database_url, process: None, complaints: Arc::default() }
+        Self { folder, port, database_url, level: "info", process: None, complaints: Arc::default() }
+    }
+
+    /// Logs at this level.
+    pub(crate) fn logging(mut self, level: &'static str) -> Self {
+        self.level = level;
+        self
     }
 
     pub(crate) fn url(&self) -> String {
@@ -75,18 +87,7 @@ impl Program {
 
     /// Starts it and waits until it is ready.
     pub(crate) fn start(&mut self) {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", SCRIPT, "sh", env!("CARGO_BIN_EXE_patchcord"), "serve", "--config"]);
-        command.arg(self.folder.path().join("patchcord.toml"));
-        command.env_clear().current_dir(self.folder.path());
-        command.envs([
-            ("DATABASE_URL", self.database_url.as_str()),
-            ("GEMINI_API_KEY", "test-api-key"),
-            ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
-        ]);
-        // What interrupts the tests from a keyboard goes to their process group; this process sees its pipe end.
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap();
+        let mut process = self.spawn(Stdio::piped());
         let (ready, is_ready) = channel();
         let lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
         let complaints = Arc::clone(&self.complaints);
@@ -106,6 +107,33 @@ impl Program {
         if is_ready.recv_timeout(PATIENCE).is_err() {
             panic!("the server does not start:\n{}", self.complaints());
         }
+    }
+
+    /// Starts it with this standard error, on which nothing is looked for.
+    pub(crate) fn start_with(&mut self, stderr: Stdio) {
+        self.process = Some(self.spawn(stderr));
+    }
+
+    fn spawn(&self, stderr: Stdio) -> Child {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", SCRIPT, "sh", env!("CARGO_BIN_EXE_patchcord"), "serve", "--config"]);
+        command.arg(self.folder.path().join("patchcord.toml"));
+        command.env_clear().current_dir(self.folder.path());
+        command.envs([
+            ("GEMINI_API_KEY", "test-api-key"),
+            ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
+            ("RUST_LOG", self.level),
+        ]);
+        command.envs(self.database_url.iter().map(|url| ("DATABASE_URL", url)));
+        // What interrupts the tests from a keyboard goes to their process group; this process sees its pipe end.
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(stderr);
+        command.spawn().unwrap()
+    }
+
+    /// Sends a signal that is not to end it.
+    pub(crate) fn signal(&mut self, name: &str) {
+        let stdin = self.process.as_mut().expect("the server runs").stdin.as_mut().unwrap();
+        stdin.write_all(format!("{name}\n").as_bytes()).unwrap();
     }
 
     /// A crash: the process is gone at once.

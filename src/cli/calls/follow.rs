@@ -27,7 +27,7 @@ const PAGES_MAX: usize = 50;
 pub(super) async fn follow(query: &Query, filter: Filter, page: &Page, style: Style) -> anyhow::Result<()> {
     let mut follow = Follow::new(query, filter).await?;
     let mut calls = follow.newest(query, page).await?;
-    print!("{}", heading(style)?);
+    out!("{}", heading(style)?);
     let mut is_away = false;
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -39,13 +39,13 @@ pub(super) async fn follow(query: &Query, filter: Filter, page: &Page, style: St
         calls = match follow.look(query).await {
             Ok(calls) => {
                 if std::mem::take(&mut is_away) {
-                    eprintln!("The call log is back.");
+                    errln!("The call log is back.");
                 }
                 calls
             }
             Err(error) if error.is_away() => {
                 if !std::mem::replace(&mut is_away, true) {
-                    eprintln!("{}; trying again", text::line(&error.to_string()));
+                    errln!("{}; trying again", text::line(&error.to_string()));
                 }
                 Vec::new()
             }

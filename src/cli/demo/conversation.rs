@@ -25,13 +25,13 @@ impl Conversation {
                     Ok(entry) => {
                         let origin = *origin.get_or_insert(entry.at);
                         if let Some(line) = describe(&entry, origin) {
-                            println!("{}", text::line(&line));
+                            outln!("{}", text::line(&line));
                         }
                         if matches!(entry.record, Record::Ended(_)) {
                             return;
                         }
                     }
-                    Err(RecvError::Lagged(missed)) => println!("   ({missed} entries not shown)"),
+                    Err(RecvError::Lagged(missed)) => outln!("   ({missed} entries not shown)"),
                     Err(RecvError::Closed) => return,
                 }
             }

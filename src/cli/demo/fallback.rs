@@ -88,9 +88,9 @@ pub(super) fn spread(answers: &[Answer]) -> Quantiles {
 
 /// Plays the call and prints it.
 pub(super) async fn play(store: store::Handle, speech: &Speech, model: &RealModel) -> anyhow::Result<Report> {
-    println!("── Call 4: the live service refuses (503); speech engines of this machine carry the call ──");
+    outln!("── Call 4: the live service refuses (503); speech engines of this machine carry the call ──");
     if model.endpoint.is_none() {
-        println!("   speech to text and text to speech are real, the language model is simulated");
+        outln!("   speech to text and text to speech are real, the language model is simulated");
     }
     let conversation = Conversation::print(store.watch());
     let Call { report, answers, entries } = call(store, Some(speech), model).await?;
@@ -100,7 +100,7 @@ pub(super) async fn play(store: store::Handle, speech: &Speech, model: &RealMode
     }
     covers(&entries);
     let Quantiles { count, median_ms, max_ms, .. } = spread(&answers);
-    println!(
+    outln!(
         "   from the caller's last word to the first of the answer, {count} of {} questions: median \
          {median_ms:.0} ms (bar: {}), max {max_ms:.0} ms",
         answers.len(),
@@ -196,17 +196,17 @@ pub(super) fn keys() -> BTreeMap<String, Secret> {
 async fn describe(answer: &Answer, report: &Report, speech: &Speech) -> anyhow::Result<()> {
     let heard = speech.transcribe(hearing::excerpt(&report.played.timeline, answer.window)).await?;
     match answer.after {
-        Some(after) => println!("   \"{}\": answered after {} ms", answer.clip.said, after.as_millis()),
-        None => println!("   \"{}\": not answered", answer.clip.said),
+        Some(after) => outln!("   \"{}\": answered after {} ms", answer.clip.said, after.as_millis()),
+        None => outln!("   \"{}\": not answered", answer.clip.said),
     }
-    println!("     a recogniser hears: {heard}");
+    outln!("     a recogniser hears: {heard}");
     Ok(())
 }
 
 fn covers(entries: &[Arc<Entry>]) {
     for entry in entries {
         if let Record::Event(Event::Cover { waited_ms, words }) = &entry.record {
-            println!("   cover after {waited_ms} ms: {}", words.as_deref().unwrap_or("a soft tone"));
+            outln!("   cover after {waited_ms} ms: {}", words.as_deref().unwrap_or("a soft tone"));
         }
     }
 }

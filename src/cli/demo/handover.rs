@@ -32,7 +32,7 @@ const LENGTH_MS: u64 = 32_000;
 
 /// Plays the call.
 pub(super) async fn play(store: store::Handle) -> anyhow::Result<Report> {
-    println!("── Call 3: the service sends goAway, and later breaks the connection with 1011 ──");
+    outln!("── Call 3: the service sends goAway, and later breaks the connection with 1011 ──");
     let caller = Caller::asking(
         &[
             (6_000, caller::CHROMECAST),
@@ -81,25 +81,25 @@ fn greeting() -> anyhow::Result<Utterance> {
 /// What the hand-over and the loss cost.
 fn summarise(answers: &[Option<Duration>], entries: &[Arc<Entry>], journal: &Journal) {
     let &[Some(before), Some(moved), Some(broken), ..] = answers else {
-        return println!("   a question was not answered: {answers:?}");
+        return outln!("   a question was not answered: {answers:?}");
     };
     let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
     let gap = |answer: Duration| ms(answer.saturating_sub(before));
-    println!("   the caller waited {:.0} ms for the answer before the hand-over", ms(before));
-    println!("   hand-over: {:.0} ms for the one after it: gap {:.0} ms (bar: 300)", ms(moved), gap(moved));
+    outln!("   the caller waited {:.0} ms for the answer before the hand-over", ms(before));
+    outln!("   hand-over: {:.0} ms for the one after it: gap {:.0} ms (bar: 300)", ms(moved), gap(moved));
     if let Some(took) = hand_over(entries, journal) {
-        println!("   the new connection was ready {:.0} ms after the old one was left", ms(took));
+        outln!("   the new connection was ready {:.0} ms after the old one was left", ms(took));
     }
-    println!(
+    outln!(
         "   1011 while the caller speaks: {:.0} ms for the answer, gap {:.0} ms (bar: 1000)",
         ms(broken),
         gap(broken)
     );
     for entry in entries {
         if let Record::Event(Event::LiveReady { gap_ms: Some(gap), .. }) = &entry.record {
-            println!("   from the loss of a connection to the next one: {gap} ms");
+            outln!("   from the loss of a connection to the next one: {gap} ms");
         } else if let Record::Event(Event::AudioHeld { held_ms }) = &entry.record {
-            println!("   {held_ms} ms of the caller were held and sent first");
+            outln!("   {held_ms} ms of the caller were held and sent first");
         }
     }
 }
@@ -126,7 +126,7 @@ fn compare(report: &Report, sightings: &[Sighting], entries: &[Arc<Entry>]) {
     let speech: Duration =
         heard.values().map(|samples| hearing::speech(samples.iter().copied(), Rate::MODEL_IN)).sum();
     let said = hearing::speech_of(&report.spoken);
-    println!(
+    outln!(
         "   of {:.2} s of speech in {:.2} s of audio the model got {:.2} s in {:.2} s, on {} connections",
         said.as_secs_f64(),
         report.audio.sent_s,
@@ -136,5 +136,5 @@ fn compare(report: &Report, sightings: &[Sighting], entries: &[Arc<Entry>]) {
     );
     let is_greeting = |entry: &&Arc<Entry>| matches!(&entry.record, Record::Turn(turn) if turn.speaker == Speaker::Agent && turn.text.starts_with("Hello"));
     let greetings = entries.iter().filter(is_greeting).count();
-    println!("   the caller was greeted {greetings} time(s), and heard {} underruns", report.audio.underruns);
+    outln!("   the caller was greeted {greetings} time(s), and heard {} underruns", report.audio.underruns);
 }

@@ -24,8 +24,8 @@ const SETTLE: Duration = Duration::from_millis(1500);
 
 /// Measures and prints.
 pub(super) async fn delay(store: store::Handle) -> anyhow::Result<()> {
-    println!("── The delay that the bridge adds ──");
-    println!("   {CALLS} calls of {PROBES} bursts each, against a model that answers in the same breath …");
+    outln!("── The delay that the bridge adds ──");
+    outln!("   {CALLS} calls of {PROBES} bursts each, against a model that answers in the same breath …");
     let agent = Agent { name: "probe".to_owned(), greeting: Greeting::None, ..Agent::default() };
     let stage = Stage::build(store, Cast::of(Model::simulated(Scenario::probe()), agent)).await?;
     let calls = (1..=CALLS).map(|seed| {
@@ -39,11 +39,11 @@ pub(super) async fn delay(store: store::Handle) -> anyhow::Result<()> {
     ensure!(!delays.is_empty(), "no probe came back");
     let Quantiles { median_ms, p99_ms, max_ms, .. } = Quantiles::of(&delays);
     let late = calls.iter().map(|call| call.report.lateness.max_ms).fold(0.0, f64::max);
-    println!("   {} of {sent} probes came back", delays.len());
-    println!(
+    outln!("   {} of {sent} probes came back", delays.len());
+    outln!(
         "   mouth to ear and back: median {median_ms:.1} ms (bar: 20), p99 {p99_ms:.1} ms (bar: 35), max {max_ms:.1} ms"
     );
-    println!(
+    outln!(
         "   of which 20 ms frames 0 to 20 ms, resampling 2.6 ms; the measuring caller was late by {late:.1} ms at most\n"
     );
     Ok(())

@@ -95,7 +95,7 @@ async fn play(args: &Args, store: &Store) -> anyhow::Result<Vec<String>> {
     let mut calls = Vec::new();
     for (index, scene) in scenes()?.into_iter().enumerate() {
         let Scene { title, name, fixture, scenario, agent } = scene;
-        println!("── Call {}: {title} ──", index + 1);
+        outln!("── Call {}: {title} ──", index + 1);
         let model = if args.live { Model::real()? } else { Model::simulated(scenario) };
         let cast = Cast { captures: Some(args.captures()), ..Cast::of(model, agent) };
         let stage = Stage::build(store.handle(), cast).await?;
@@ -120,8 +120,8 @@ async fn breakdowns(args: &Args, store: &Store) -> anyhow::Result<Vec<String>> {
     summarise(&report, &keep(args, "handover", &report)?, &[]);
     let mut calls = vec![report.caller.call_sid];
     let Some(speech) = args.speech().await? else {
-        println!("── Call 4 is left out: it needs a speech server ──");
-        println!("   `make demo` runs one; or give the address of yours with --speech URL\n");
+        outln!("── Call 4 is left out: it needs a speech server ──");
+        outln!("   `make demo` runs one; or give the address of yours with --speech URL\n");
         return Ok(calls);
     };
     let report = fallback::play(store.handle(), &speech, &args.model).await?;
@@ -170,12 +170,12 @@ fn scenes() -> anyhow::Result<[Scene; 2]> {
 fn summarise(report: &Report, wav: &Path, barge_ins: &[Duration]) {
     for silence in barge_ins {
         let ms = silence.as_secs_f64() * 1000.0;
-        println!(
+        outln!(
             "   barge-in: the caller's ear was silent {ms:.1} ms after the model's `interrupted` (bar: 20)"
         );
     }
     let audio = &report.audio;
-    println!(
+    outln!(
         "   the caller heard {:.2} s, {} ms were cleared, {} underruns; two-channel recording: {}\n",
         audio.heard_s,
         audio.cleared_bytes / 8,
@@ -188,7 +188,7 @@ fn summarise(report: &Report, wav: &Path, barge_ins: &[Duration]) {
 fn again(captures: &Path, database: &Path, calls: &[String]) {
     if let Some(call) = calls.first() {
         let (captures, database) = (captures.display(), database.display());
-        println!("Play again:  patchcord replay --captures {captures} --db {database} {call}");
+        outln!("Play again:  patchcord replay --captures {captures} --db {database} {call}");
     }
 }
 
@@ -196,7 +196,7 @@ fn again(captures: &Path, database: &Path, calls: &[String]) {
 async fn show(database: &Path, calls: &[String]) -> anyhow::Result<()> {
     let query = Query::open(database).await?;
     let mut rows = Vec::new();
-    println!("── The call log: {} ──", database.display());
+    outln!("── The call log: {} ──", database.display());
     for call in calls {
         let detail = query.call(call).await?.with_context(|| format!("call {call} is not in the log"))?;
         ensure!(!detail.turns.is_empty(), "nothing was said in call {call}");
@@ -205,10 +205,10 @@ async fn show(database: &Path, calls: &[String]) -> anyhow::Result<()> {
     let summary: Vec<_> = rows.iter().map(|detail| detail.call.clone()).collect();
     text::print(&render::calls(&summary))?;
     for detail in &rows {
-        println!();
+        outln!();
         text::print(&render::call(detail))?;
     }
-    println!("\nAsk again: patchcord calls --db {} show {}", database.display(), calls.join(" | "));
+    outln!("\nAsk again: patchcord calls --db {} show {}", database.display(), calls.join(" | "));
     query.close().await;
     Ok(())
 }

@@ -21,7 +21,7 @@ impl Interrupt {
     /// Cancels `first` at the first signal, and returns at the second.
     pub(super) async fn twice(mut self, first: &CancellationToken) {
         self.next().await;
-        eprintln!("Interrupted: the calls are ended. Once more ends everything at once.");
+        errln!("Interrupted: the calls are ended. Once more ends everything at once.");
         first.cancel();
         self.next().await;
     }

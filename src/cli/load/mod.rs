@@ -155,7 +155,7 @@ async fn test(args: &Args, stop: &CancellationToken) -> anyhow::Result<Option<Ou
             render::print(outcome)?;
             written?;
         }
-        None => eprintln!("Interrupted before a call was placed."),
+        None => errln!("Interrupted before a call was placed."),
     }
     Ok(outcome)
 }
@@ -171,7 +171,7 @@ async fn find_capacity(
     let (mut best, mut last, mut steps) = (None::<Outcome>, None, Vec::new());
     let mut is_interrupted = false;
     while let Some(calls) = search.poll() {
-        eprintln!("Trying {calls} calls at once …");
+        errln!("Trying {calls} calls at once …");
         let Some(outcome) = Box::pin(attempt(args, recordings, calls, stop)).await? else {
             is_interrupted = true;
             break;
@@ -231,7 +231,7 @@ async fn warm_up(
     recordings: &Arc<Recordings>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    eprintln!("One call warms the server up …");
+    errln!("One call warms the server up …");
     let (exchange, _) = prepare(args, target, Arc::clone(recordings), 1)?;
     let call = Call { kind: Kind::HangUp, seed: args.seed };
     // What is wrong with it shows in the others.

@@ -16,7 +16,7 @@ pub(super) fn progress(second: &Second, counts: &Counts) {
     let delay = delay_p99_ms.map_or_else(|| "–".to_owned(), |delay| format!("{delay:.1} ms"));
     let share = server_cpu_share.map_or_else(|| "–".to_owned(), percent);
     let late = second.generator_lateness_p99_ms;
-    eprintln!(
+    errln!(
         "{:>5.0} s  {calls_up:>5} up  {answered:>4} new  {errors:>4} errors  added delay p99 {delay:>9}  \
          server {share:>6}  own lateness p99 {late:.1} ms",
         *at_ms as f64 / 1e3

@@ -107,13 +107,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if let (Some(path), Some(pem)) = (&args.ca_out, server.ca_pem()) {
         std::fs::write(path, pem).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    println!("{}", server.local_url());
+    outln!("{}", server.local_url());
     loop {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => break,
             sighting = observations.recv() => match sighting {
-                Ok(sighting) => println!("{} {}", sighting.connection, sighting.observation),
-                Err(RecvError::Lagged(missed)) => println!("({missed} observations missed)"),
+                Ok(sighting) => outln!("{} {}", sighting.connection, sighting.observation),
+                Err(RecvError::Lagged(missed)) => outln!("({missed} observations missed)"),
                 Err(RecvError::Closed) => break,
             },
         }

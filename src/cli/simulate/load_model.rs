@@ -46,7 +46,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         "control": model.control_addr()?.to_string(),
         "ca_file": args.ca_out,
     });
-    println!("{about}");
+    outln!("{about}");
     tokio::select! {
         () = model.run() => {}
         _ = tokio::signal::ctrl_c() => {}

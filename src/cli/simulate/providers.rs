@@ -42,8 +42,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => break,
             sighting = observations.recv() => match sighting {
-                Ok(sighting) => println!("{} {} {}", sighting.request, sighting.route, sighting.observation),
-                Err(RecvError::Lagged(missed)) => println!("({missed} observations missed)"),
+                Ok(sighting) => outln!("{} {} {}", sighting.request, sighting.route, sighting.observation),
+                Err(RecvError::Lagged(missed)) => outln!("({missed} observations missed)"),
                 Err(RecvError::Closed) => break,
             },
         }
@@ -54,18 +54,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 /// The first line is the address alone, for scripts.
 fn print_addresses(url: &str) {
-    println!("{url}");
-    println!();
-    println!("Use these addresses as the base URLs of providers; any key will do unless --key was given:");
-    println!(
+    outln!("{url}");
+    outln!();
+    outln!("Use these addresses as the base URLs of providers; any key will do unless --key was given:");
+    outln!(
         "  OpenAI-compatible  {url}/v1       chat/completions, audio/transcriptions, audio/speech, models"
     );
-    println!("  Gemini             {url}/v1beta   models/MODEL:generateContent, :streamGenerateContent");
-    println!("  Google Speech      {url}/v1       speech:recognize");
-    println!("  Google TTS         {url}/v1       text:synthesize");
-    println!("  Anthropic          {url}/v1       messages");
-    println!("  Ollama             {url}/api      chat");
-    println!();
+    outln!("  Gemini             {url}/v1beta   models/MODEL:generateContent, :streamGenerateContent");
+    outln!("  Google Speech      {url}/v1       speech:recognize");
+    outln!("  Google TTS         {url}/v1       text:synthesize");
+    outln!("  Anthropic          {url}/v1       messages");
+    outln!("  Ollama             {url}/api      chat");
+    outln!();
 }
 
 impl Args {

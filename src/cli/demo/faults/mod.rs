@@ -33,20 +33,20 @@ const GAP_P95: Duration = Duration::from_secs(1);
 ///
 /// When a bar is missed.
 pub(super) async fn run(store: store::Handle, speech: Option<&Speech>) -> anyhow::Result<()> {
-    println!("── What the caller hears when something breaks (times in milliseconds) ──");
+    outln!("── What the caller hears when something breaks (times in milliseconds) ──");
     row::print_heading();
     let trials = futures_util::stream::iter(cases::all().into_iter().map(|case| trial(case, store.clone())));
     let trials: Vec<(Row, Bars)> =
         trials.buffered(AT_ONCE).inspect_ok(|(row, bars)| row.print(bars)).try_collect().await?;
     let mut missed = trials.iter().filter(|(row, bars)| !row.misses(bars).is_empty()).count();
-    println!();
+    outln!();
     missed += summarise(&trials);
     let outage = outage::play(store.clone()).await?;
     outage.print();
     missed += usize::from(!outage.is_within());
     missed += usize::from(!answer(store, speech).await?);
     ensure!(missed == 0, "{missed} of the bars were missed");
-    println!("   every bar was kept");
+    outln!("   every bar was kept");
     Ok(())
 }
 
@@ -66,7 +66,7 @@ fn summarise(trials: &[(Row, Bars)]) -> usize {
     ];
     for (what, value, bar) in figures {
         let verdict = if value <= bar { "pass" } else { "FAIL" };
-        println!("   {what}: p95 {} ms (bar: {})  {verdict}", value.as_millis(), bar.as_millis());
+        outln!("   {what}: p95 {} ms (bar: {})  {verdict}", value.as_millis(), bar.as_millis());
     }
     figures.into_iter().filter(|(_, value, bar)| value > bar).count()
 }
@@ -80,7 +80,7 @@ async fn answer(store: store::Handle, speech: Option<&Speech>) -> anyhow::Result
     let call = fallback::call(store, speech, &RealModel::default()).await?;
     let Quantiles { count, median_ms, max_ms, .. } = fallback::spread(&call.answers);
     let is_kept = count == call.answers.len() && median_ms <= BAR.as_secs_f64() * 1000.0;
-    println!(
+    outln!(
         "   fallback, last word to first word ({engines}): median {median_ms:.0} ms (bar: {}), max {max_ms:.0} ms, \
          {count} of {} questions  {}",
         BAR.as_millis(),

@@ -69,7 +69,7 @@ impl Outage {
 
     pub(super) fn print(&self) {
         let verdict = if self.is_within() { "pass" } else { "FAIL" };
-        println!(
+        outln!(
             "   outage (503) with {CALLS} calls, {} ms apart: {} attempts to connect (budget: {}), dead air {} ms at \
              most  {verdict}",
             APART.as_millis(),

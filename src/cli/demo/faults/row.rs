@@ -43,7 +43,7 @@ impl Row {
         let verdict =
             if misses.is_empty() { "pass".to_owned() } else { format!("FAIL: {}", misses.join("; ")) };
         let gap = self.hand_over.filter(|_| bars.hand_over.is_some()).or(self.gap);
-        println!(
+        outln!(
             "   {:<42} {:>8} {:>6} {:>8}  {:<9} {:>6}  {verdict}",
             self.what,
             self.dead_air.as_millis(),
@@ -57,9 +57,14 @@ impl Row {
 
 /// Above the rows.
 pub(super) fn print_heading() {
-    println!(
+    outln!(
         "   {:<42} {:>8} {:>6} {:>8}  {:<9} {:>6}",
-        "fault", "dead air", "gap", "detected", "recovery", "bar"
+        "fault",
+        "dead air",
+        "gap",
+        "detected",
+        "recovery",
+        "bar"
     );
 }
 
