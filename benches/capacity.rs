@@ -5,7 +5,12 @@
 //! `make bench-capacity`, or `cargo bench --bench capacity -- [--calls 10,100,300,400] [--seconds 10] [--limit 200]`;
 //! `--only cost` or `--only overload` for one part. Both ends of the calls are processes of their own on another core.
 //! Wants a machine with two cores and nothing else to do.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a bench prints, and may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench prints, and may panic"
+)]
 
 mod bridge;
 mod drivers;

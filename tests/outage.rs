@@ -1,5 +1,9 @@
 //! Two hundred calls lose their live sessions at once, and everybody calls again: how often the endpoint is tried.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says what it saw"
+)]
 
 mod world;
 
