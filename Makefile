@@ -9,7 +9,7 @@ LOCAL_SPEECH_PORT := 8090
 LOCAL_SPEECH_ARGS :=
 
 .PHONY: demo faults bench bench-capacity bench-leaks bench-diagnostics soak bench-log test deny api-fuzz chaos interop local-speech
-.PHONY: deps deps-interop deps-python deps-local-speech deps-postgres deps-opus-tools
+.PHONY: deps deps-interop deps-python deps-local-speech deps-postgres deps-opus-tools deps-proxies
 
 # The speech engines run as long as the demo does, on a free port.
 demo: deps deps-local-speech ## plays recorded calls through the server and simulated peers
@@ -20,7 +20,7 @@ faults: deps deps-local-speech ## measures what callers hear when something brea
 	$(CARGO) build --locked
 	$(CARGO) run --locked --quiet -- demo --faults --speech-server tools/local-speech/run.sh
 
-test: deps deps-local-speech deps-postgres deps-opus-tools deps-python ## format, lints, all tests, dependencies
+test: deps deps-local-speech deps-postgres deps-opus-tools deps-proxies deps-python ## format, lints, all tests, dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
@@ -104,3 +104,13 @@ deps-opus-tools:
 	@command -v opusinfo > /dev/null || { \
 		echo "Installing the tools of Opus by apt: opus-tools"; \
 		$(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends opus-tools; }
+
+# The tests run them with configurations of their own: the packages are told to start no service.
+POLICY := /usr/sbin/policy-rc.d
+deps-proxies:
+	@(export PATH=$$PATH:/usr/sbin; command -v nginx && command -v haproxy && command -v caddy) > /dev/null || { \
+		echo "Installing proxies by apt, without their services: nginx haproxy caddy"; \
+		if [ ! -e $(POLICY) ]; then \
+			trap '$(SUDO) rm -f $(POLICY)' EXIT && \
+			printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $(POLICY) > /dev/null && $(SUDO) chmod +x $(POLICY); fi && \
+		$(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends nginx haproxy caddy; }

@@ -12,7 +12,7 @@ use patchcord::bridge::{Bridge, Offer};
 use patchcord::net::dial;
 use patchcord::provider::gemini;
 use patchcord::secret::Secret;
-use patchcord::server::{self, Api, Config, State};
+use patchcord::server::{self, Api, Config, Listeners, State};
 use patchcord::store::Handle;
 use patchcord::store::query::{Filter, Query, Source};
 use reqwest::{Method, Response, StatusCode};
@@ -21,7 +21,10 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 struct Server {
+    /// At the listener of the API.
     url: String,
+    /// At that of the carrier.
+    carrier: String,
     client: reqwest::Client,
 }
 
@@ -34,9 +37,12 @@ impl Server {
         let api = Api::new(Query::lazy(source).unwrap(), token.map(Secret::new));
         let state = State::new(&Config::default(), Vec::new(), Vec::new(), bridge).unwrap().with_api(api);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/api/v1", listener.local_addr().unwrap());
-        tokio::spawn(server::serve(listener, Arc::new(state), std::future::pending()));
-        Self { url, client: reqwest::Client::new() }
+        let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/api/v1", admin.local_addr().unwrap());
+        let carrier = format!("http://{}/api/v1", listener.local_addr().unwrap());
+        let listeners = Listeners { carrier: listener, admin: Some(admin) };
+        tokio::spawn(server::serve(listeners, Arc::new(state), std::future::pending()));
+        Self { url, carrier, client: reqwest::Client::new() }
     }
 
     async fn get(&self, path: &str) -> Response {
@@ -149,6 +155,51 @@ async fn without_a_token_nobody_is_answered_from_elsewhere(#[case] name: &'stati
     let response = server.get_with(name, value).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     json(response).await;
+}
+
+#[tokio::test]
+async fn where_the_carrier_comes_in_there_is_an_api_only_with_a_token() {
+    let log = Log::new(Kind::Sqlite).await;
+    let routes = ["/calls", "/calls/CA1", "/stats", "/openapi.json", "/nothing", ""];
+    let server = Server::start(log.source(), None).await;
+    for route in routes {
+        for host in ["127.0.0.1:8080", "localhost", "[::1]", "voice.example.com"] {
+            let request = server.client.get(format!("{}{route}", server.carrier)).header("host", host);
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), StatusCode::NOT_FOUND, "{route} {host}");
+            assert!(!response.text().await.unwrap().contains("call_id"));
+        }
+    }
+    let server = Server::start(log.source(), Some("s3cret")).await;
+    let ask = |token: &'static str| {
+        server.client.get(format!("{}/calls", server.carrier)).header("authorization", token).send()
+    };
+    assert_eq!(ask("Bearer s3cret").await.unwrap().status(), StatusCode::OK);
+    assert_eq!(ask("Bearer s3cre7").await.unwrap().status(), StatusCode::UNAUTHORIZED);
+}
+
+#[rstest]
+#[case("pause")]
+#[case("resume")]
+#[tokio::test]
+async fn a_page_of_another_site_cannot_pause_a_recording(#[case] verb: &str) {
+    let log = Log::new(Kind::Sqlite).await;
+    let server = Server::start(log.source(), None).await;
+    let post = |name: &'static str, value: &'static str| {
+        server.client.post(format!("{}/calls/CA1/recording/{verb}", server.url)).header(name, value).send()
+    };
+    for (name, value) in
+        [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")]
+    {
+        let response = post(name, value).await.unwrap();
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        json(response).await;
+    }
+    assert_eq!(
+        post("sec-fetch-site", "same-origin").await.unwrap().status(),
+        StatusCode::NOT_FOUND,
+        "no such call"
+    );
 }
 
 #[tokio::test]

@@ -52,13 +52,13 @@ pub enum Algorithm {
 /// Why a request is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("the request is not signed")]
+    #[error("no signature")]
     Missing,
-    #[error("the signature's algorithm is unknown")]
+    #[error("unknown signature algorithm")]
     Algorithm,
     #[error("the body is not the one that was signed")]
     Body,
-    #[error("the signature fits none of the keys")]
+    #[error("signature mismatch")]
     Mismatch,
 }
 

@@ -3,8 +3,8 @@
 //! Every field may be missing; nothing here fails but a form that is too wide. Knows nothing of signatures, and
 //! not what a call log makes of the fields.
 
-/// A voice request has about 30 fields; more than this is nobody's call.
-pub const PARAMETERS_MAX: usize = 100;
+/// A voice request has about 30 fields. SIP headers, add-ons and parameters of the operator come on top.
+pub const PARAMETERS_MAX: usize = 1000;
 
 /// Decoded fields in the order of the form.
 pub type Pairs = Vec<(String, String)>;

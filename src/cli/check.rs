@@ -48,7 +48,8 @@ fn summary(config: &Config, machine: &Machine) -> String {
     let file = config.file.as_ref().map(|path| path.display().to_string());
     let mut facts = Vec::from([
         ("configuration", file.unwrap_or_else(|| "no file: defaults".to_owned())),
-        ("listens on", config.server.listen.to_string()),
+        ("listens on", listens(config)),
+        ("API", api(config)),
         ("public URL", or_missing(public_url)),
         ("Twilio webhook", or_missing(webhook.as_deref())),
         ("machine", machine.to_string()),
@@ -65,6 +66,24 @@ fn summary(config: &Config, machine: &Machine) -> String {
         facts.extend(overflow(agent).map(|text| ("", format!("  without room: {text}"))));
     }
     facts.iter().map(|(name, value)| format!("{name:<15} {}\n", text::line(value))).collect()
+}
+
+/// Where webhooks come in, and who can reach it.
+fn listens(config: &Config) -> String {
+    let address = config.server.listen;
+    format!("{address}, reached from {}", server::admin::reach(address))
+}
+
+/// Where the API is asked, and by whom.
+fn api(config: &Config) -> String {
+    let has_token = config.secrets.api_token.is_some();
+    let access = if has_token { "with its token" } else { "without a token, not through a proxy" };
+    let own = config.admin.listen.address().map(|address| {
+        format!("http://{address}/api/v1 {access}, reached from {}", server::admin::reach(address))
+    });
+    let shared = has_token.then(|| format!("http://{}/api/v1 with its token", config.server.listen));
+    let places: Vec<_> = own.into_iter().chain(shared).collect();
+    if places.is_empty() { "off".to_owned() } else { places.join("; ") }
 }
 
 fn located(endpoint: &Endpoint, default_credentials: Option<&Path>) -> String {
@@ -190,7 +209,8 @@ mod tests {
             summary(&config, &machine(2, None)),
             "\
 configuration   no file: defaults
-listens on      127.0.0.1:8080
+listens on      127.0.0.1:8080, reached from this machine alone
+API             http://127.0.0.1:8081/api/v1 without a token, not through a proxy, reached from this machine alone
 public URL      https://voice.example.com
 Twilio webhook  https://voice.example.com/twilio/voice (HTTP POST, for \"A call comes in\")
 machine         2 cores

@@ -13,6 +13,8 @@ use super::signals::{self, Stop};
 use super::{logging, text};
 use crate::config::{self, Config, Severity};
 use crate::net::dial;
+use crate::server::Listeners;
+use crate::server::admin::reach;
 use crate::store::Store;
 use crate::store::postgres::Target;
 
@@ -31,9 +33,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     allow_sockets();
     let listen = config.server.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let admin = config.admin.listen.bind().await;
+    let admin = admin.with_context(|| format!("cannot listen on {} (admin.listen)", config.admin.listen))?;
+    let listeners = Listeners { carrier: listener, admin };
+    tell_reach(&config, &listeners);
     let target = config.secrets.database_url.as_ref().map(Target::parse).transpose()?;
     let store = Store::open_with(&config.store, target).await?;
-    let service = Service::new(&config, listener, store.handle(), dial::tls(authority(&config)?))?;
+    let service = Service::new(&config, listeners, store.handle(), dial::tls(authority(&config)?))?;
     tracing::info!(%listen, agents = config.agents.len(), log = %config.store.path.display(), "ready");
 
     let mut stop = Stop::new()?;
@@ -59,6 +65,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         bail!("stopped at once by a second signal: running calls were cut off");
     }
     Ok(())
+}
+
+/// Says what can be reached from where.
+fn tell_reach(config: &Config, listeners: &Listeners) {
+    let has_token = config.secrets.api_token.is_some();
+    let carrier = config.server.listen;
+    let api = if has_token { ", API with its token" } else { "" };
+    tracing::info!(address = %carrier, reach = reach(carrier), "listening: webhooks and media streams{api}");
+    if let Some(Ok(admin)) = listeners.admin.as_ref().map(TcpListener::local_addr) {
+        let access = if has_token { "with its token" } else { "without a token, direct connections only" };
+        tracing::info!(address = %admin, reach = reach(admin), "listening: API {access}");
+    }
 }
 
 /// Who is trusted besides the public authorities.

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rustls::ClientConfig;
-use tokio::net::TcpListener;
 
 use crate::bridge::{Bridge, Offer};
 use crate::config::Config;
@@ -16,7 +15,7 @@ use crate::provider::Providers;
 use crate::provider::gemini::{self, Dialer};
 use crate::provider::http::Transport;
 use crate::secret::Secret;
-use crate::server::{self, Api, State};
+use crate::server::{self, Api, Listeners, State};
 use crate::store;
 use crate::store::captures::Captures;
 use crate::store::query::Query;
@@ -27,7 +26,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 /// A server that is bound to its address and ready to run.
 pub(crate) struct Service {
-    listener: TcpListener,
+    listeners: Listeners,
     state: Arc<State>,
     bridge: Arc<Bridge>,
     /// If an agent has its calls recorded.
@@ -38,10 +37,10 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Puts the parts together; `tls` is whom the live service is trusted by.
+    /// Puts the parts together; `listeners` are bound already, and `tls` is whom the live service is trusted by.
     pub(crate) fn new(
         config: &Config,
-        listener: TcpListener,
+        listeners: impl Into<Listeners>,
         store: store::Handle,
         tls: Arc<ClientConfig>,
     ) -> anyhow::Result<Self> {
@@ -81,9 +80,9 @@ impl Service {
             .context("the configuration cannot be served")?
             .limited(&config.limits)
             .of_account(config.twilio.account_sid.clone())
-            .with_api(Api::new(Query::lazy(config.log())?, secrets.api_token.clone()));
+            .with_api(api(config)?);
         Ok(Self {
-            listener,
+            listeners: listeners.into(),
             state: Arc::new(state),
             bridge,
             recorder,
@@ -94,7 +93,7 @@ impl Service {
 
     /// Serves until `stop`, then takes no new calls and lets the running ones end in their time.
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { listener, state, bridge, recorder, recordings, captures } = self;
+        let Self { listeners, state, bridge, recorder, recordings, captures } = self;
         // While calls end, the server answers: that it is not ready, and new callers that it is busy.
         let drain = async {
             stop.await;
@@ -104,7 +103,7 @@ impl Service {
             }
         };
         tokio::select! {
-            () = server::serve(listener, state, drain) => {}
+            () = server::serve(listeners, state, drain) => {}
             () = recordings::keep_clean(recordings) => {}
         }
         if let Some(recorder) = recorder {
@@ -116,6 +115,11 @@ impl Service {
             tracing::warn!("some of the inputs that calls keep could not be written in time");
         }
     }
+}
+
+fn api(config: &Config) -> anyhow::Result<Api> {
+    let api = Api::new(Query::lazy(config.log())?, config.secrets.api_token.clone());
+    Ok(api.asked_as(config.admin.hosts.clone()))
 }
 
 /// Somebody who keeps recordings, if any agent has its calls recorded.

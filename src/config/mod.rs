@@ -26,6 +26,7 @@ use crate::{provider, server, store};
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub server: server::Config,
+    pub admin: server::admin::Config,
     pub limits: server::limits::Config,
     pub store: store::Config,
     pub recordings: store::recordings::Config,

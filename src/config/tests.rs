@@ -204,7 +204,7 @@ fn an_empty_greeting_is_none() {
 )]
 #[case::unknown_section(
     "[sever]",
-    "test.toml:1:2: sever: unknown field `sever`, expected one of `server`, `limits`, `store`, `recordings`, `captures`, `live`, `fallback`, `http`, \
+    "test.toml:1:2: sever: unknown field `sever`, expected one of `server`, `admin`, `limits`, `store`, `recordings`, `captures`, `live`, `fallback`, `http`, \
      `twilio`, `agents`; \
      did you mean `server`?"
 )]

@@ -1,5 +1,6 @@
 //! What is wrong or doubtful in a configuration that could be read: everything at once.
 
+mod admin;
 mod agents;
 mod fallback;
 mod limits;
@@ -23,6 +24,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     let place = config.file.clone().map_or(Place::NoFile, Place::File);
     let mut report = Report { place, findings: Vec::new() };
     server(&config.server, &mut report);
+    admin::check(config, &mut report);
     limits::check(&config.limits, &mut report);
     store(&config.store.path, &mut report);
     recordings(&config.recordings.folder, &mut report);

@@ -33,6 +33,11 @@ impl PublicUrl {
         Ok(Self { http, websocket: format!("{websocket}://{authority}") })
     }
 
+    /// `host[:port]`
+    pub(super) fn authority(&self) -> &str {
+        self.http.split_once("://").map_or("", |(_, authority)| authority)
+    }
+
     /// The URL of a webhook, by its raw path and query.
     pub(super) fn webhook(&self, path_and_query: &str) -> String {
         format!("{}{path_and_query}", self.http)

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::body;
 use super::error::Error;
 use super::health::Webhooks;
 use super::limits::{self, Limits};
 use super::public_url::{InvalidPublicUrl, PublicUrl};
+use super::rejections::{self, Rejections};
 use super::tokens::Desk;
 use super::{Api, Config};
 use crate::bridge::Bridge;
@@ -32,6 +34,8 @@ pub struct State {
     account_sid: Option<String>,
     pub(super) limits: Limits,
     pub(super) webhooks: Webhooks,
+    pub(super) bodies: body::Budget,
+    pub(super) rejections: Arc<Rejections>,
     desk: Mutex<Desk>,
     /// The desk has something new to watch.
     issued: Notify,
@@ -84,6 +88,8 @@ impl State {
             account_sid: None,
             limits: Limits::new(&limits::Config::NONE),
             webhooks: Webhooks::default(),
+            bodies: body::Budget::default(),
+            rejections: Arc::default(),
             desk: Mutex::default(),
             issued: Notify::new(),
         })
@@ -123,6 +129,11 @@ impl State {
         self.public_url.as_ref().ok_or(Error::NoPublicUrl)
     }
 
+    /// Host and port of the public URL.
+    pub(super) fn public_authority(&self) -> Option<&str> {
+        self.public_url.as_ref().map(PublicUrl::authority)
+    }
+
     /// Whether anybody can be believed at all.
     pub(super) fn check_configured(&self) -> Result<(), Error> {
         if self.auth_tokens.is_empty() {
@@ -140,7 +151,8 @@ impl State {
     ) -> Result<(), Error> {
         let Signed { signature, settings } = signed;
         let request = signature::Request { url, content: Content::Form(pairs), signature, settings };
-        Ok(signature::verify(&request, &self.auth_tokens)?)
+        let verified = signature::verify(&request, &self.auth_tokens);
+        verified.map_err(|refusal| Error::Signature { refusal, url: rejections::shown_url(url) })
     }
 
     /// The agent that answers a number: its own, else the first that answers every number.

@@ -1,16 +1,16 @@
 //! The carrier's webhooks. Size, width and signature are checked before anything else is done.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::time::OffsetDateTime;
-use axum::body::{Body, Bytes};
 use axum::extract::{self, FromRequest, OriginalUri, Request};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use tokio::time::Instant;
 
 use super::State;
+use super::body;
+use super::connection::Slot;
 use super::error::Error;
 use super::reception::{self, Answer};
 use super::state::Signed;
@@ -22,12 +22,6 @@ use crate::carrier::{answer, signature};
 pub(super) use super::config::VOICE_PATH as VOICE;
 pub(super) const RESUME: &str = "/twilio/resume";
 pub(super) const STATUS: &str = "/twilio/status";
-
-/// A voice request has about 1 KiB.
-const BODY_BYTES_MAX: usize = 16 * 1024;
-
-/// A body that fits into one packet needs no more.
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A call comes in.
 pub(super) async fn voice(
@@ -82,14 +76,59 @@ impl FromRequest<Arc<State>> for Form {
     async fn from_request(request: Request, state: &Arc<State>) -> Result<Self, Error> {
         state.check_configured()?;
         let uri = original_uri(&request);
-        let (parts, body) = request.into_parts();
-        let pairs = form::pairs(&read(body).await?)?;
         let url = state.public_url()?.webhook(path_and_query(&uri));
-        state.verify(&url, &pairs, signed(&parts.headers))?;
+        let pairs = if request.method() == Method::POST {
+            posted(request, &url, state).await?
+        } else {
+            queried(&request, &uri, &url, state)?
+        };
         let account_sid = pairs.iter().find(|(name, _)| name == "AccountSid");
         state.check_account(account_sid.map(|(_, value)| value.as_str()))?;
         Ok(Self(pairs))
     }
+}
+
+/// The fields of a body. What needs no body to be refused is refused before it is read.
+async fn posted(request: Request, url: &str, state: &State) -> Result<Pairs, Error> {
+    let (parts, body) = request.into_parts();
+    check_media_type(&parts.headers)?;
+    let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > body::BYTES_MAX) {
+        return Err(Error::BodyTooLarge);
+    }
+    let signed = signed(&parts.headers);
+    if signed.signature.is_none_or(str::is_empty) {
+        state.verify(url, &[], signed)?;
+    }
+    let slot = parts.extensions.get::<Arc<Slot>>();
+    let read = state.bodies.read(body, slot.map(AsRef::as_ref)).await?;
+    let pairs = form::pairs(&read.bytes)?;
+    state.verify(url, &pairs, signed)?;
+    Ok(pairs)
+}
+
+/// The fields of a query, where the carrier was told to use GET. They are a part of the signed URL. A browser that looks
+/// at the webhook is told what it is for.
+fn queried(request: &Request, uri: &Uri, url: &str, state: &State) -> Result<Pairs, Error> {
+    let signed = signed(request.headers());
+    if signed.signature.is_none() {
+        return Err(Error::Method);
+    }
+    let pairs = form::pairs(uri.query().unwrap_or_default().as_bytes())?;
+    state.verify(url, &[], signed)?;
+    Ok(pairs)
+}
+
+/// A form, also where the type is missing or another text: the signature decides. Other types cannot have the fields.
+fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
+    const SHOWN_CHARS_MAX: usize = 100;
+    let Some(media_type) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let media_type = String::from_utf8_lossy(media_type.as_bytes());
+    let name = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if name == "application/json" || name.ends_with("+json") || name.starts_with("multipart/") {
+        return Err(Error::MediaType { content_type: name.chars().take(SHOWN_CHARS_MAX).collect() });
+    }
+    Ok(())
 }
 
 fn original_uri(request: &Request) -> Uri {
@@ -107,18 +146,6 @@ pub(super) fn path_and_query(uri: &Uri) -> &str {
 pub(super) fn signed(headers: &HeaderMap) -> Signed<'_> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     Signed { signature: text(signature::SIGNATURE), settings: text(signature::SETTINGS) }
-}
-
-async fn read(body: Body) -> Result<Bytes, Error> {
-    let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, BODY_BYTES_MAX));
-    read.await.map_err(|_| Error::BodyTimeout)?.map_err(|error| {
-        let cause = std::error::Error::source(&error);
-        if cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
-            Error::BodyTooLarge
-        } else {
-            Error::BodyUnreadable
-        }
-    })
 }
 
 fn xml(document: String) -> impl IntoResponse {

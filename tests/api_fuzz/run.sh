@@ -47,6 +47,7 @@ children+=($!)
 
 cat > "$scratch/patchcord.toml" << TOML
 server.listen = "127.0.0.1:$port"
+admin.listen = "off"
 server.public_url = "http://127.0.0.1:$port"
 store.path = "$scratch/calls.db"
 live.endpoint = "${gemini/http/ws}"

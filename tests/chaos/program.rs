@@ -56,7 +56,7 @@ impl Program {
         let port = free_port(seed);
         let (program, path) = (Self::journal_in(&folder), folder.path().join("patchcord.toml"));
         let config = format!(
-            "[server]\nlisten = '127.0.0.1:{port}'\npublic_url = 'http://127.0.0.1:{port}'\n\
+            "admin.listen = 'off'\n[server]\nlisten = '127.0.0.1:{port}'\npublic_url = 'http://127.0.0.1:{port}'\n\
              [store]\npath = '{}'\nfree_bytes_min = 0\n\
              [limits]\nlag_max_ms = 0\nmax_calls = 10000\n\
              [live]\nendpoint = '{live_endpoint}'\n\

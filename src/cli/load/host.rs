@@ -248,7 +248,7 @@ fn configuration(address: SocketAddr, about: &About, folder: &Path, max_calls: u
     let endpoint = &about.endpoint;
     let folder = folder.display();
     format!(
-        "[server]\nlisten = '{address}'\npublic_url = 'http://{address}'\n\
+        "admin.listen = 'off'\n[server]\nlisten = '{address}'\npublic_url = 'http://{address}'\n\
          [limits]\nmax_calls = {max_calls}\ncalls_per_minute_per_caller = 0\nlag_max_ms = 0\n\
          [store]\npath = '{folder}/patchcord.db'\n\
          [live]\nendpoint = '{endpoint}'\nca_file = '{folder}/ca.pem'\n\

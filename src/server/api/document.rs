@@ -19,8 +19,8 @@ use crate::call::record::Ending;
 #[openapi(
     info(
         title = "Patchcord",
-        description = "The call log. Times are UTC. Without a token only connections of the server's own machine \
-                       are answered.",
+        description = "The call log. Times are UTC. Without a token only direct connections of the server's own \
+                       machine to `admin.listen` are answered.",
     ),
     paths(calls::list, calls::show, calls::stats, recording::pause, recording::resume, serve),
     components(schemas(EndingCode)),
@@ -58,7 +58,7 @@ static TEXT: LazyLock<String> = LazyLock::new(|| Document::openapi().to_json().u
         (status = 200, description = "OpenAPI 3.1.", body = Object),
         (status = 401, description = "The token is missing or wrong.", body = Problem,
             content_type = "application/problem+json", headers(("WWW-Authenticate" = String))),
-        (status = 403, description = "There is no token, and the request is not of this machine.", body = Problem,
+        (status = 403, description = "Not allowed from there, under this host, or by this page.", body = Problem,
             content_type = "application/problem+json"),
     ),
     security(("token" = []), ())

@@ -1,6 +1,7 @@
 //! The call log over HTTP: `/api/v1`.
 //!
-//! Asks through [`Query`] and knows neither database. Who may ask is decided before anything of a request is read.
+//! Asks through [`Query`] and knows neither database. Who may ask is decided before anything of a request is read. Without a
+//! token the routes are at the API's own listener alone.
 
 mod access;
 mod calls;
@@ -24,7 +25,7 @@ use super::State;
 use crate::secret::Secret;
 use crate::store::query::{self, Query};
 
-pub(super) use self::access::Peer;
+pub(super) use self::access::{Entry, Peer};
 
 /// What the API needs: the call log, and who may ask it.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Api {
     log: Query,
     /// `None`: this machine alone may ask.
     token: Option<Secret>,
+    /// Names besides those of this machine under which it is asked at its own listener.
+    hosts: Vec<String>,
     running: Semaphore,
 }
 
@@ -44,7 +47,21 @@ const DEADLINE: Duration = Duration::from_secs(6);
 impl Api {
     pub fn new(log: Query, token: Option<Secret>) -> Self {
         let token = token.filter(|token| !token.is_empty());
-        Self { log, token, running: Semaphore::new(QUESTIONS_MAX) }
+        Self { log, token, hosts: Vec::new(), running: Semaphore::new(QUESTIONS_MAX) }
+    }
+
+    /// Is asked under these names too.
+    #[must_use]
+    pub fn asked_as(self, hosts: Vec<String>) -> Self {
+        Self { hosts, ..self }
+    }
+
+    pub(super) const fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    fn has_host(&self, name: &str) -> bool {
+        self.hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
     }
 
     /// Asks the log when it is this question's turn.
@@ -61,7 +78,7 @@ impl Api {
 }
 
 /// The routes below `/api`.
-pub(super) fn router(state: &Arc<State>) -> Router<Arc<State>> {
+pub(super) fn router(state: &Arc<State>, entry: Entry) -> Router<Arc<State>> {
     Router::new()
         .route("/api/v1/calls", get(calls::list))
         .route("/api/v1/calls/{id}", get(calls::show))
@@ -71,16 +88,17 @@ pub(super) fn router(state: &Arc<State>) -> Router<Arc<State>> {
         .route("/api/v1/openapi.json", get(document::serve))
         .route("/api/{*rest}", axum::routing::any(problem::no_route))
         .method_not_allowed_fallback(problem::no_method)
-        .route_layer(middleware::from_fn_with_state(Arc::clone(state), access::check))
+        .route_layer(middleware::from_fn_with_state((Arc::clone(state), entry), access::check))
         .route_layer(middleware::map_response(harden))
 }
 
 /// What is answered is personal: no cache keeps it, and no browser takes it for a page.
 async fn harden(mut response: Response) -> Response {
-    const HEADERS: [(HeaderName, &str); 3] = [
+    const HEADERS: [(HeaderName, &str); 4] = [
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::server::rejections::Reason;
 use crate::store::query::{Error, Invalid};
 
 /// What was wrong, where, and what to do.
@@ -43,9 +44,19 @@ impl Problem {
     }
 
     pub(super) fn foreign() -> Self {
-        let detail = "this server has no token and answers connections of its own machine alone, to \
-                      localhost and not by a proxy; set PATCHCORD_API_TOKEN and send it";
+        let detail = "without PATCHCORD_API_TOKEN the API only answers direct requests of its own machine; set it and \
+                      send Authorization: Bearer";
         Self::new(StatusCode::FORBIDDEN, "Forbidden", detail)
+    }
+
+    pub(super) fn foreign_host() -> Self {
+        let detail = "the API is not asked under this name: use localhost, or add the name to admin.hosts";
+        Self::new(StatusCode::FORBIDDEN, "Foreign host", detail).at("Host")
+    }
+
+    pub(super) fn foreign_origin() -> Self {
+        let detail = "a page of another site may not write: add its host to admin.hosts if it is yours";
+        Self::new(StatusCode::FORBIDDEN, "Foreign origin", detail).at("Origin")
     }
 
     pub(super) fn no_log() -> Self {
@@ -131,6 +142,10 @@ impl IntoResponse for Problem {
         if let Some((name, value)) = extra {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
+        // What was asked for stays out of the log.
+        let is_asked = matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND);
+        let message = if is_asked { self.title.to_lowercase() } else { self.detail };
+        response.extensions_mut().insert(Reason { code: self.title, message });
         response
     }
 }
