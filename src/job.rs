@@ -4,6 +4,7 @@
 //! ones were tried before it, is the shell's business and is only reported.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +89,12 @@ pub enum Event {
         provider: Arc<str>,
         failure: Failure,
     },
+    /// No other provider is left, and this one asked to be left alone for a while: it is asked once more then.
+    Waits {
+        #[serde(with = "shared_text")]
+        provider: Arc<str>,
+        wait_ms: u64,
+    },
     /// The first result came, and from this provider.
     Started {
         #[serde(with = "shared_text")]
@@ -97,6 +104,12 @@ pub enum Event {
     Text(String),
     /// Speech, mono PCM at [`Rate::MODEL_OUT`](crate::audio::Rate::MODEL_OUT), 24 kHz; any number of samples.
     Audio(#[serde(with = "crate::audio::pcm")] Vec<i16>),
+    /// The provider that had begun could not end it; [`Event::Failed`] follows.
+    BrokeOff {
+        #[serde(with = "shared_text")]
+        provider: Arc<str>,
+        failure: Failure,
+    },
     /// Tokens that were billed.
     Usage { prompt_tokens: u64, response_tokens: u64 },
     /// All of it came. Silence that was transcribed has no text.
@@ -144,6 +157,9 @@ pub enum Failure {
     /// An HTTP error.
     #[error("refused with HTTP {status}: {message}")]
     Refused { status: u16, message: String },
+    /// An error that says when to ask again.
+    #[error("refused with HTTP {status}, to be asked again after {retry_after_ms} ms: {message}")]
+    Limited { status: u16, message: String, retry_after_ms: u64 },
     /// An error inside an answer that had begun well.
     #[error("the provider reported an error: {message}")]
     Reported { message: String },
@@ -155,6 +171,9 @@ pub enum Failure {
     /// A good answer with nothing in it.
     #[error("the answer is empty")]
     Empty,
+    /// Audio without a sound in it.
+    #[error("the audio is silence")]
+    Silent,
     /// The provider failed too often of late; it was not asked.
     #[error("not asked: it failed too often of late")]
     BreakerOpen,
@@ -170,6 +189,14 @@ impl From<base64::Malformed> for Failure {
 }
 
 impl Failure {
+    /// A caller waits this long, under a filler, for a service that asks for it when there is no other.
+    pub const WAIT_MAX: Duration = Duration::from_secs(5);
+
+    /// Whether it says itself that trying again soon cannot help.
+    pub const fn is_lasting(&self) -> bool {
+        matches!(self, Self::Limited { retry_after_ms, .. } if *retry_after_ms > Self::WAIT_MAX.as_millis() as u64)
+    }
+
     /// Stable name for the call log.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -180,10 +207,12 @@ impl Failure {
             Self::TooLong => "too_long",
             Self::Cut { .. } => "cut",
             Self::Refused { .. } => "refused",
+            Self::Limited { .. } => "limited",
             Self::Reported { .. } => "reported",
             Self::Unreadable { .. } => "unreadable",
             Self::Blocked { .. } => "blocked",
             Self::Empty => "empty",
+            Self::Silent => "silent",
             Self::BreakerOpen => "breaker_open",
             Self::NoProvider => "no_provider",
         }

@@ -87,6 +87,12 @@ fn hello() -> Event {
     Event::Text("Hello".into())
 }
 
+/// It began, and failed after the first words.
+fn broken(failure: Failure) -> Vec<Event> {
+    let broke_off = Event::BrokeOff { provider: "openai".into(), failure: failure.clone() };
+    vec![started(), hello(), broke_off, Event::Failed(failure)]
+}
+
 async fn all(job: Job) -> Vec<Event> {
     job.collect().await
 }
@@ -138,14 +144,24 @@ async fn a_good_answer_is_told_and_its_connection_closed(
 #[case::says_nothing_but_comments(
     Behaviour::Flood(begun(""), http_server::chunk(": ping\n\n")), vec![skipped(Failure::FirstByteTimeout)]
 )]
-#[case::hangs_in_mid_body(Behaviour::Hang(begun(HELLO)), vec![started(), hello(), Event::Failed(Failure::Stalled)])]
-#[case::ends_too_early(
-    Behaviour::Answer(whole(HELLO)),
-    vec![started(), hello(), Event::Failed(Failure::Cut { message: "it ends without a last frame".into() })]
+#[case::hangs_in_mid_body(Behaviour::Hang(begun(HELLO)), broken(Failure::Stalled))]
+#[case::ends_without_saying_so(Behaviour::Answer(whole(HELLO)), vec![started(), hello(), Event::Done])]
+#[case::ends_without_an_empty_line(Behaviour::Answer(whole(HELLO.trim_end())), vec![started(), hello(), Event::Done])]
+#[case::ends_for_want_of_tokens(
+    Behaviour::Answer(whole(&format!("{HELLO}data: {{\"choices\":[{{\"finish_reason\":\"length\"}}]}}\n\n"))),
+    vec![started(), hello(), Event::Done]
+)]
+#[case::ends_in_the_middle_of_a_frame(
+    Behaviour::Answer(whole(&format!("{HELLO}data: {{\"choices\":[{{\"del"))),
+    broken(Failure::Cut { message: "it ends in the middle of a frame".into() })
+)]
+#[case::ends_with_frames_and_no_word(
+    Behaviour::Answer(whole("data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n")),
+    vec![skipped(Failure::Empty)]
 )]
 #[case::garbage_for_frames(
     Behaviour::Answer(whole("data: {\"choices\":[}\n\n")),
-    vec![skipped(Failure::Unreadable { message: "expected value at line 1 column 13".into() })]
+    vec![skipped(Failure::Unreadable { message: "Syntax error of JSON at line 1, column 13".into() })]
 )]
 #[case::a_web_page(
     Behaviour::Answer(whole("<html>Hello</html>\n")),

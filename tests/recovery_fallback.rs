@@ -81,6 +81,20 @@ async fn the_second_language_model_answers_when_the_first_does_not(#[case] fault
     assert!(used.iter().any(|used| used.detail["provider"] == "model 1"), "{used:#?}");
 }
 
+/// One refused answer of the only language model costs one turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whose_answer_fails_once_is_asked_to_say_it_again_and_answered() {
+    let helper = helper(&["llm=refuse:500x2"]).await;
+    let world = World::start(agent(), offer(&[NOWHERE.to_owned()], fallback(&[&helper]))).await;
+    let (_, detail) = world.place(talker(&[1000, 4000], 6000)).await;
+    let told = said(&detail);
+    assert_eq!(told[0], ("caller", QUESTION));
+    assert!(told[1].0 == "agent" && told[1].1.contains("say that again"), "{told:?}");
+    assert_eq!(told[2..], [("caller", QUESTION), ("agent", ANSWER)]);
+    assert_eq!(detail.call.ending.as_deref(), Some("caller_hung_up"));
+    assert_eq!((events(&detail, "provider_skipped").len(), events(&detail, "job_failed").len()), (2, 2));
+}
+
 /// The caller hears an apology to its end, and the carrier is told what the agent has for that case.
 #[rstest]
 #[case::hang_up(FollowUp::HangUp, "Hangup")]
@@ -92,8 +106,10 @@ async fn a_caller_whom_nobody_can_answer_is_handed_on(#[case] last: FollowUp, #[
     let otherwise = Otherwise { last_resort: last.clone(), ..Otherwise::default() };
     let agent = Agent { otherwise, ..agent() };
     let world = World::start(agent, offer(&[NOWHERE.to_owned()], fallback(&[&helper]))).await;
-    let (report, detail) = world.place(talker(&[1000], 12_000)).await;
+    let (report, detail) = world.place(talker(&[1000, 4000, 4000], 12_000)).await;
     assert_eq!(detail.call.ending.as_deref(), Some("all_failed"));
+    let asked_again = said(&detail).iter().filter(|(_, words)| words.contains("say that again")).count();
+    assert_eq!(asked_again, 2, "the third lost turn in a row is the last");
     let words = said(&detail).last().copied().unwrap();
     assert!(words.0 == "agent" && words.1.starts_with("I'm sorry"), "{words:?}");
     assert!(!detail.turns.last().unwrap().interrupted, "the apology was heard");

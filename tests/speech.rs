@@ -97,19 +97,19 @@ async fn an_openai_transcription_is_a_form_with_a_file() {
 }
 
 fn google_speech() -> Vec<u8> {
-    let file = wav::write(&Wav { rate: Rate::MODEL_OUT, channels: 1, samples: vec![1, -2, 3, -4] });
+    let file = wav::write(&Wav { rate: Rate::MODEL_OUT, channels: 1, samples: vec![1000, -2000, 3000, -4000] });
     answer(JSON, format!(r#"{{"audioContent":"{}"}}"#, BASE64.encode(file)))
 }
 
 /// Seven bytes at a time, so that every line is cut.
 fn gemini_speech() -> Vec<u8> {
-    let stream = [sound(&[1, -2], None), sound(&[3, -4], Some("STOP"))].concat();
+    let stream = [sound(&[1000, -2000], None), sound(&[3000, -4000], Some("STOP"))].concat();
     [head("text/event-stream"), chunks(stream.as_bytes().chunks(7)), END.to_vec()].concat()
 }
 
 /// Three bytes at a time, so that samples are cut.
 fn openai_speech() -> Vec<u8> {
-    [head("audio/pcm"), chunks(pcm(&[1, -2, 3, -4]).chunks(3)), END.to_vec()].concat()
+    [head("audio/pcm"), chunks(pcm(&[1000, -2000, 3000, -4000]).chunks(3)), END.to_vec()].concat()
 }
 
 #[rstest]
@@ -126,7 +126,7 @@ async fn a_sentence_becomes_sound(#[case] kind: &str, #[case] path: &str, #[case
         let Event::Audio(samples) = event else { panic!("{event:?}") };
         samples.clone()
     });
-    assert_eq!(samples.collect::<Vec<_>>(), [1, -2, 3, -4]);
+    assert_eq!(samples.collect::<Vec<_>>(), [1000, -2000, 3000, -4000]);
     let (head, body) = peer.requests.recv().await.unwrap();
     assert!(head.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{head}");
     assert_eq!(head.matches(KEY).count(), 1, "in a header: {head}");
@@ -135,8 +135,8 @@ async fn a_sentence_becomes_sound(#[case] kind: &str, #[case] path: &str, #[case
 }
 
 #[rstest]
-#[case("gemini", head("text/event-stream"), sound(&[7, 8], None).into_bytes(), sound(&[9], Some("STOP")).into_bytes())]
-#[case("openai", head("audio/pcm"), vec![7, 0, 8, 0, 9], vec![0])]
+#[case("gemini", head("text/event-stream"), sound(&[700; 9], None).into_bytes(), sound(&[900], Some("STOP")).into_bytes())]
+#[case("openai", head("audio/pcm"), [pcm(&[700; 9]), vec![0x84]].concat(), vec![3])]
 #[tokio::test]
 async fn the_first_sound_does_not_wait_for_the_rest(
     #[case] kind: &str,
@@ -149,9 +149,9 @@ async fn the_first_sound_does_not_wait_for_the_rest(
     let peer = Peer::gated(vec![first, rest], Then::Wait);
     let mut job = providers("tts", &[(kind, peer.port, "")]).job(request("tts"));
     assert_eq!(job.next().await, Some(started(kind)));
-    assert_eq!(job.next().await, Some(Event::Audio(vec![7, 8])));
+    assert_eq!(job.next().await, Some(Event::Audio(vec![700; 9])));
     peer.gate.send(()).unwrap();
-    assert_eq!(all(job).await, [Event::Audio(vec![9]), Event::Done]);
+    assert_eq!(all(job).await, [Event::Audio(vec![900]), Event::Done]);
 }
 
 /// Two bytes of a hundred.
@@ -203,7 +203,7 @@ async fn a_fault_of_a_service_is_told_and_its_connection_closed(
 #[case(answer(JSON, "{}"))]
 #[case(answer("text/plain", "sorry"))]
 #[case(answer("audio/mpeg", "ID3"))]
-#[case(answer("audio/pcm;rate=22050", [0, 0]))]
+#[case(answer("audio/pcm", "OggS\0\u{2}\0\0\0\0\0\0\0\0\0\0"))]
 #[tokio::test]
 async fn what_openai_sends_in_place_of_pcm_is_never_played(#[case] reply: Vec<u8>) {
     let peer = Peer::start(reply, Then::Wait);
@@ -232,8 +232,8 @@ async fn an_answer_without_sound_is_empty_and_the_next_service_speaks(
 }
 
 #[rstest]
-#[case("gemini", [head("text/event-stream"), chunks([sound(&[7], None).as_bytes()])].concat())]
-#[case("openai", [head("audio/pcm"), chunks([&[7, 0][..]])].concat())]
+#[case("gemini", [head("text/event-stream"), chunks([sound(&[700; 9], None).as_bytes()])].concat())]
+#[case("openai", [head("audio/pcm"), chunks([&pcm(&[700; 9])[..]])].concat())]
 #[tokio::test]
 async fn a_job_that_is_dropped_in_the_middle_closes_its_connection(
     #[case] kind: &str,
@@ -242,7 +242,7 @@ async fn a_job_that_is_dropped_in_the_middle_closes_its_connection(
     let mut peer = Peer::start(reply, Then::Wait);
     let mut job = providers("tts", &[(kind, peer.port, "")]).job(request("tts"));
     assert_eq!(job.next().await, Some(started(kind)));
-    assert_eq!(job.next().await, Some(Event::Audio(vec![7])));
+    assert_eq!(job.next().await, Some(Event::Audio(vec![700; 9])));
     drop(job);
     peer.closed.recv().await.unwrap();
 }

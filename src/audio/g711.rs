@@ -15,6 +15,14 @@ pub fn decode(byte: u8) -> i16 {
     DECODE[usize::from(byte)]
 }
 
+/// One A-law byte as 16-bit PCM.
+pub const fn decode_alaw(byte: u8) -> i16 {
+    let code = byte ^ 0x55;
+    let (exponent, mantissa) = ((code >> 4) & 7, ((code & 0x0F) as i16) << 4);
+    let magnitude = if exponent == 0 { mantissa + 8 } else { (mantissa + 0x108) << (exponent - 1) };
+    if code & 0x80 == 0 { -magnitude } else { magnitude }
+}
+
 /// One 16-bit PCM sample as mu-law. The code is the top of a float of the biased magnitude: three bits of exponent and
 /// four of mantissa. Without a table or a branch it is vectorised.
 pub fn encode(sample: i16) -> u8 {

@@ -1,6 +1,12 @@
-//! WAV files in memory: PCM 16-bit and mu-law.
+//! WAV files: what is written (16-bit PCM and mu-law), and what is read, which is all that recorders and speech
+//! servers write: sizes that are not known yet, further chunks, `EXTENSIBLE`, RF64, 8 to 64 bits, G.711.
 
-use super::{Rate, g711};
+mod head;
+mod stream;
+
+pub use self::head::{Encoding, Format, Head};
+pub use self::stream::Stream;
+use super::Rate;
 
 /// Decoded audio, channels interleaved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,6 +14,23 @@ pub struct Wav {
     pub rate: Rate,
     pub channels: u16,
     pub samples: Vec<i16>,
+}
+
+impl Wav {
+    /// The mean of the channels.
+    pub fn mono(self) -> Vec<i16> {
+        mix(self.samples, self.channels)
+    }
+}
+
+/// The mean of interleaved channels; what is no whole frame is left out.
+fn mix(samples: Vec<i16>, channels: u16) -> Vec<i16> {
+    if channels == 1 {
+        return samples;
+    }
+    let mean =
+        |frame: &[i16]| frame.iter().map(|&sample| i32::from(sample)).sum::<i32>() / i32::from(channels);
+    samples.chunks_exact(usize::from(channels.max(1))).map(|frame| mean(frame) as i16).collect()
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,32 +41,35 @@ pub enum Error {
     Chunk(&'static str),
     #[error("unsupported WAV encoding: format {format}, {bits} bits; use 16-bit PCM (1) or mu-law (7)")]
     Encoding { format: u16, bits: u16 },
+    #[error("the WAV file has {channels} channel(s) at {rate} Hz")]
+    Shape { channels: u16, rate: u32 },
+    #[error("big-endian WAV (RIFX) is not supported")]
+    BigEndian,
 }
 
 const FORMAT_PCM: u16 = 1;
+const FORMAT_FLOAT: u16 = 3;
+const FORMAT_ALAW: u16 = 6;
 const FORMAT_MULAW: u16 = 7;
+/// The encoding is in a GUID (Microsoft, "Multiple channel audio data and WAVE files").
+const FORMAT_EXTENSIBLE: u16 = 0xFFFE;
 
-/// The raw mu-law bytes of a mu-law file.
+/// The raw mu-law bytes of a mu-law file of one channel.
 pub fn read_mulaw(file: &[u8]) -> Result<&[u8], Error> {
-    let (format, data) = chunks(file)?;
-    match format.encoding {
-        (FORMAT_MULAW, 8) => Ok(data),
-        (format, bits) => Err(Error::Encoding { format, bits }),
+    let head = Head::find(file)?.ok_or(Error::Chunk("data"))?;
+    match head.format {
+        Format { encoding: Encoding::MuLaw, .. } => Ok(head.data(file)),
+        Format { bits, .. } => Err(Error::Encoding { format: head.format.tag(), bits }),
     }
 }
 
-/// The samples of a PCM or mu-law file.
+/// The samples of a file in any of the encodings that [`Encoding`] knows.
 pub fn read(file: &[u8]) -> Result<Wav, Error> {
-    let (format, data) = chunks(file)?;
+    let head = Head::find(file)?.ok_or(Error::Chunk("data"))?;
     let mut samples = Vec::new();
-    match format.encoding {
-        (FORMAT_PCM, 16) => {
-            samples.extend(data.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
-        }
-        (FORMAT_MULAW, 8) => g711::decode_into(data, &mut samples),
-        (format, bits) => return Err(Error::Encoding { format, bits }),
-    }
-    Ok(Wav { rate: format.rate, channels: format.channels, samples })
+    head.format.decode(head.data(file), &mut samples);
+    let Format { rate, channels, .. } = head.format;
+    Ok(Wav { rate, channels, samples })
 }
 
 /// A 16-bit PCM file of interleaved channels. Sizes beyond 4 GiB do not fit the format and saturate.
@@ -93,45 +119,6 @@ pub fn write_mulaw(audio: &[u8]) -> Vec<u8> {
     file
 }
 
-struct Format {
-    encoding: (u16, u16),
-    channels: u16,
-    rate: Rate,
-}
-
-/// Finds the `fmt ` and `data` chunks (RIFF: id, length, body padded to an even length).
-fn chunks(file: &[u8]) -> Result<(Format, &[u8]), Error> {
-    if file.len() < 12 || &file[..4] != b"RIFF" || &file[8..12] != b"WAVE" {
-        return Err(Error::NotWav);
-    }
-    let mut format = None;
-    let mut rest = &file[12..];
-    while let Some((header, body)) = rest.split_first_chunk::<8>() {
-        let len = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
-        match &header[..4] {
-            b"fmt " => format = Some(read_format(body.get(..len).ok_or(Error::Chunk("fmt "))?)?),
-            b"data" => {
-                let data = body.get(..len).ok_or(Error::Chunk("data"))?;
-                return Ok((format.ok_or(Error::Chunk("fmt "))?, data));
-            }
-            _ => {}
-        }
-        rest = body.get(len + len % 2..).unwrap_or_default();
-    }
-    Err(Error::Chunk("data"))
-}
-
-fn read_format(body: &[u8]) -> Result<Format, Error> {
-    let field = |at: usize| body.get(at..at + 2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-    let missing = Error::Chunk("fmt ");
-    let (Some(format), Some(channels), Some(low), Some(high), Some(bits)) =
-        (field(0), field(2), field(4), field(6), field(14))
-    else {
-        return Err(missing);
-    };
-    Ok(Format { encoding: (format, bits), channels, rate: Rate(u32::from(high) << 16 | u32::from(low)) })
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -159,10 +146,21 @@ mod tests {
         assert_eq!(size as usize + 8, file.len());
     }
 
+    #[test]
+    fn a_file_of_two_channels_is_mixed() {
+        let wav =
+            Wav { rate: Rate(44_100), channels: 2, samples: vec![100, 300, -7, -8, i16::MIN, i16::MIN, 5] };
+        assert_eq!(wav.mono(), [200, -7, i16::MIN]);
+        let wav = Wav { rate: Rate(44_100), channels: 1, samples: vec![1, 2] };
+        assert_eq!(wav.mono(), [1, 2]);
+    }
+
     #[rstest]
     #[case(b"", Error::NotWav)]
     #[case(b"RIFF\0\0\0\0WAVE", Error::Chunk("data"))]
-    #[case(b"RIFF\0\0\0\0WAVEdata\xff\xff\xff\xff", Error::Chunk("data"))]
+    #[case(b"RIFF\0\0\0\0WAVEdata\xff\xff\xff\xff", Error::Chunk("fmt "))]
+    #[case(b"RIFX\0\0\0\0WAVE", Error::BigEndian)]
+    #[case(b"RIFF\0\0\0\0AVI LIST", Error::NotWav)]
     #[case(b"RIFF\0\0\0\0WAVEfmt \x02\0\0\0\0\0", Error::Chunk("fmt "))]
     fn a_broken_file_is_refused_with_its_reason(#[case] file: &[u8], #[case] error: Error) {
         assert_eq!(read(file), Err(error));

@@ -34,6 +34,9 @@ pub(super) fn observe(entry: &Entry) {
         Record::Event(Event::ProviderSkipped { job, provider, failure }) => {
             warn!(%call, job = job.code(), provider, failure = failure.code(), "provider skipped: {failure}");
         }
+        Record::Event(Event::ProviderFailed { job, provider, failure }) => {
+            warn!(%call, job = job.code(), provider, failure = failure.code(), "provider broke off in an answer: {failure}");
+        }
         Record::Event(Event::JobFailed { job, failure }) => {
             warn!(%call, job = job.code(), failure = failure.code(), "no provider could do it: {failure}");
         }

@@ -7,7 +7,8 @@ use std::sync::{Arc, LazyLock};
 use serde::{Deserialize, Serialize};
 
 use crate::audio::Rate;
-use crate::audio::wav::{self, Wav};
+use crate::audio::resample::Resampler;
+use crate::audio::wav;
 use crate::carrier::FollowUp;
 
 /// A recording of the agent's voice, at the line's rate.
@@ -23,7 +24,7 @@ pub struct Clip {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClipFile {
-    /// A mono WAV file at 8 kHz; relative to the configuration.
+    /// A WAV file; relative to the configuration.
     pub file: PathBuf,
     /// What is said in it.
     pub text: String,
@@ -34,16 +35,19 @@ pub struct ClipFile {
 pub enum Error {
     #[error(transparent)]
     Wav(#[from] wav::Error),
-    #[error("{channels} channel(s) at {rate} Hz; use one channel at 8000 Hz")]
-    Format { channels: u16, rate: u32 },
 }
 
 impl Clip {
-    /// A mono WAV file at the line's rate, mu-law or 16-bit PCM, with its words.
+    /// A WAV file with its words: its channels are mixed, and its rate is converted to the line's.
     pub fn read(file: &[u8], text: &str) -> Result<Self, Error> {
-        let Wav { rate, channels, samples } = wav::read(file)?;
-        if (rate, channels) != (Rate::LINE, 1) {
-            return Err(Error::Format { channels, rate: rate.0 });
+        let wav = wav::read(file)?;
+        let rate = wav.rate;
+        let mut samples = wav.mono();
+        if rate != Rate::LINE && !samples.is_empty() {
+            let (mut resampler, mut converted) = (Resampler::any(rate, Rate::LINE), Vec::new());
+            resampler.push(&samples, &mut converted);
+            resampler.flush(&mut converted);
+            samples = converted;
         }
         Ok(Self { text: text.to_owned(), samples: samples.into() })
     }
@@ -112,4 +116,35 @@ pub(super) fn apology(follow_up: &FollowUp) -> &'static Clip {
         FollowUp::Voicemail => 2,
     };
     &CLIPS.apologies[index]
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::audio::wav::Wav;
+
+    #[rstest]
+    #[case::as_it_is_played(8_000, 1)]
+    #[case::of_a_studio(44_100, 2)]
+    #[case::of_a_speech_service(24_000, 1)]
+    #[case::of_a_dictaphone(11_025, 1)]
+    #[case::of_a_film(48_000, 6)]
+    fn a_recording_of_any_rate_and_channels_is_played_at_its_length(
+        #[case] rate: u32,
+        #[case] channels: u16,
+    ) {
+        let samples = vec![1000; (rate * u32::from(channels)) as usize];
+        let file = wav::write(&Wav { rate: Rate(rate), channels, samples });
+        let clip = Clip::read(&file, "Good day.").unwrap();
+        assert!((8_000..8_200).contains(&clip.samples.len()), "{}", clip.samples.len());
+        assert!((950..1050).contains(&clip.samples[4000]));
+    }
+
+    #[test]
+    fn a_recording_without_samples_has_none() {
+        let file = wav::write(&Wav { rate: Rate(44_100), channels: 1, samples: Vec::new() });
+        assert!(Clip::read(&file, "Good day.").unwrap().samples.is_empty());
+    }
 }

@@ -73,6 +73,7 @@ impl Call {
         }
         let Some(standin) = self.responder.standin() else { return };
         match (standin.session.state(), standin.session.waiting_since()) {
+            (State::Thinking, None) if self.downlink.is_speech_audible(now) => {}
             (State::Thinking, since) => self.silence.owe(Debt::Answer, since.unwrap_or(now)),
             (State::Listening { is_caller_speaking: true }, _) => self.yield_floor(now),
             (State::Listening { is_caller_speaking: false } | State::Speaking | State::Closed, _) => {}
@@ -173,18 +174,24 @@ impl Call {
                 let provider = provider.to_string();
                 self.outbox.event(Event::ProviderSkipped { job: kind, provider, failure }, now);
             }
+            job::Event::Waits { .. } => self.silence.explain(),
             job::Event::Started { provider } => {
                 let asked = self.responder.standin().and_then(|standin| standin.first_word(kind));
                 let first = now.saturating_duration_since(asked.unwrap_or(now));
                 let (provider, first_ms) = (provider.to_string(), time::millis(first));
                 self.outbox.event(Event::ProviderUsed { job: kind, provider, first_ms }, now);
             }
+            job::Event::BrokeOff { provider, failure } => {
+                let provider = provider.to_string();
+                self.outbox.event(Event::ProviderFailed { job: kind, provider, failure }, now);
+            }
+            job::Event::Failed(failure) => self.outbox.event(Event::JobFailed { job: kind, failure }, now),
             job::Event::Usage { prompt_tokens, response_tokens } => {
                 let total_tokens = prompt_tokens + response_tokens;
                 let usage = Usage { prompt_tokens, response_tokens, thoughts_tokens: 0, total_tokens };
                 self.outbox.event(Event::Usage(usage), now);
             }
-            job::Event::Text(_) | job::Event::Audio(_) | job::Event::Done | job::Event::Failed(_) => {}
+            job::Event::Text(_) | job::Event::Audio(_) | job::Event::Done => {}
         }
     }
 

@@ -111,7 +111,13 @@ pub enum Event {
         provider: String,
         first_ms: u64,
     },
-    /// A piece of work of the fallback could not be done by any provider.
+    /// A provider of the fallback began to answer and failed before the end of its answer.
+    ProviderFailed {
+        job: job::Kind,
+        provider: String,
+        failure: job::Failure,
+    },
+    /// A piece of work of the fallback could not be done by any provider, or not to its end.
     JobFailed {
         job: job::Kind,
         failure: job::Failure,
@@ -193,6 +199,7 @@ impl Event {
             Self::Rung { .. } => "rung",
             Self::ProviderSkipped { .. } => "provider_skipped",
             Self::ProviderUsed { .. } => "provider_used",
+            Self::ProviderFailed { .. } => "provider_failed",
             Self::JobFailed { .. } => "job_failed",
             Self::SpeechLost { .. } => "speech_lost",
             Self::Cover { .. } => "cover",

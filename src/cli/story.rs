@@ -14,7 +14,9 @@ pub(crate) fn sentence(kind: &str, detail: &Value) -> Option<String> {
     let fields = Fields(detail);
     match kind {
         "live_dialled" | "live_ready" | "live_lost" | "live_moved" | "go_away" => live(kind, fields),
-        "provider_skipped" | "provider_used" | "job_failed" | "speech_lost" => fallback(kind, fields),
+        "provider_skipped" | "provider_used" | "provider_failed" | "job_failed" | "speech_lost" => {
+            fallback(kind, fields)
+        }
         "rung" => rung(fields),
         "session_handle" => Some("session handle kept".to_owned()),
         "cover" => cover(fields),
@@ -146,6 +148,9 @@ fn fallback(kind: &str, fields: Fields<'_>) -> Option<String> {
     match kind {
         "provider_skipped" => {
             Some(format!("{service}: {} is not used: {}", fields.text("provider")?, failure()?))
+        }
+        "provider_failed" => {
+            Some(format!("{service}: {} broke off in its answer: {}", fields.text("provider")?, failure()?))
         }
         "provider_used" => {
             let (provider, first) = (fields.text("provider")?, fields.seconds("first_ms")?);

@@ -10,7 +10,7 @@ use super::Error;
 use crate::call::agent::{Agent, Greeting};
 use crate::call::clip::{Clip, ClipFile};
 
-const REMEDY: &str = "write the path of a mono WAV file at 8000 Hz (16-bit PCM or mu-law), relative to the \
+const REMEDY: &str = "write the path of a WAV file (PCM, float, A-law or mu-law), relative to the \
                       configuration file";
 
 /// The part of a configuration that names recordings.

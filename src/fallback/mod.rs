@@ -12,19 +12,22 @@
 
 mod detector;
 mod ear;
+mod heard;
 mod jobs;
 mod reply;
 mod scribe;
 mod sentence;
 mod session;
 mod spoken;
+mod turn;
 
 #[cfg(test)]
 mod tests;
 
 use std::time::{Duration, Instant};
 
-pub use self::session::Session;
+pub use self::session::{Session, TURNS_LOST_MAX};
+pub use self::spoken::{Cleaner, Flow};
 use crate::id::JobId;
 use crate::job::{Event, Failure, Kind, Request};
 
@@ -139,14 +142,16 @@ pub enum Output {
     ReplyEnd,
     /// The caller cuts the agent short: what was not heard yet must not be heard any more.
     Interrupt,
-    /// Something was said and could not be transcribed: the caller is to be asked to say it again.
+    /// The caller said something and has no whole answer to it, because a service failed: they are to be asked to
+    /// say it again.
     Misheard,
     /// This much speech of the caller was thrown away: transcribing is too slow.
     SpeechLost(Duration),
-    /// What a job tells about its providers, for the log: `Skipped`, `Started`, `Usage`; and `Failed` if the
-    /// session goes on all the same.
+    /// What a job tells about its providers, for the log: `Skipped`, `Waits`, `Started`, `BrokeOff`, `Usage`;
+    /// and `Failed` if the session goes on all the same.
     Note(Kind, Event),
-    /// This kind of work cannot be done. The session is closed.
+    /// This kind of work cannot be done: [`TURNS_LOST_MAX`] turns in a row were lost, or the services
+    /// ask to be left alone for long. The session is closed.
     Failed {
         kind: Kind,
         failure: Failure,

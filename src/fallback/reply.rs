@@ -1,15 +1,24 @@
 //! One reply on its way from the language model's text to speech. Starts no job itself: it tells what to say next.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use super::sentence::Splitter;
+use super::spoken::Flow;
 use crate::audio::Rate;
 
 /// Text taken of one reply, characters: four minutes of speech. A model that writes more does not talk to a caller.
 const TEXT_MAX: usize = 4_000;
 
-/// Speech given of one reply, samples: the two minutes that may wait to be played.
-const AUDIO_MAX: usize = 120 * Rate::MODEL_OUT.0 as usize;
+/// Speech given of one reply, samples: six minutes, for the longest text by a slow voice.
+const AUDIO_MAX: usize = 360 * Rate::MODEL_OUT.0 as usize;
+
+/// Speech given of one sentence, samples: a minute, four times what the longest one takes.
+const SENTENCE_MAX: usize = 60 * Rate::MODEL_OUT.0 as usize;
+
+/// Speech given before it can be heard. With the sentence that is asked for then it is no more than the two minutes
+/// that the call keeps waiting to be played.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
 
 /// A sentence that could not be spoken is tried once more.
 const ATTEMPTS_MAX: u32 = 2;
@@ -23,8 +32,32 @@ pub(super) struct Reply {
     text_len: usize,
     /// Samples given.
     audio_len: usize,
-    is_thought_out: bool,
+    /// When the first of them was given.
+    begun_at: Option<Instant>,
+    text: Text,
+    /// What was spoken or began to be: told to the model that is to go on after a failure.
+    said: String,
     mouth: Mouth,
+}
+
+/// What becomes of a piece of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// More is wanted.
+    More,
+    /// No more is wanted.
+    Enough,
+    /// All before it is not to be spoken, nor to be heard any more; more is wanted.
+    Retracted { was_audible: bool },
+}
+
+/// How far the text has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Text {
+    Coming,
+    Whole,
+    /// The model failed after these words.
+    BrokenOff,
 }
 
 #[derive(Debug)]
@@ -61,24 +94,48 @@ impl Reply {
             sentences: VecDeque::new(),
             text_len: 0,
             audio_len: 0,
-            is_thought_out: false,
+            begun_at: None,
+            text: Text::Coming,
+            said: String::new(),
             mouth: Mouth::Silent,
         }
     }
 
-    /// Takes the next piece of text; `false` if no more is wanted.
-    pub(super) fn handle_text(&mut self, text: &str) -> bool {
+    /// Takes the next piece of text.
+    pub(super) fn handle_text(&mut self, text: &str) -> Taken {
         let room = TEXT_MAX - self.text_len;
         let fitting = text.char_indices().nth(room).map_or(text, |(end, _)| &text[..end]);
         self.text_len += fitting.chars().count();
-        self.splitter.push(fitting, &mut self.sentences);
-        self.text_len < TEXT_MAX
+        match self.splitter.push(fitting, &mut self.sentences) {
+            Flow::Retract => self.retract(),
+            Flow::On if self.text_len < TEXT_MAX => Taken::More,
+            Flow::On => Taken::Enough,
+        }
+    }
+
+    /// What was spoken, or is being spoken, was a thought.
+    fn retract(&mut self) -> Taken {
+        let was_audible = self.is_audible();
+        (self.mouth, self.audio_len, self.begun_at) = (Mouth::Silent, 0, None);
+        self.said.clear();
+        Taken::Retracted { was_audible }
     }
 
     /// No more text comes.
     pub(super) fn finish_text(&mut self) {
-        self.is_thought_out = true;
-        self.splitter.finish(&mut self.sentences);
+        self.text = Text::Whole;
+        let _ = self.splitter.finish(&mut self.sentences);
+    }
+
+    /// The model failed: its whole sentences are spoken, the one that has no end is not.
+    pub(super) fn break_off(&mut self) {
+        self.text = Text::BrokenOff;
+        self.splitter = Splitter::new();
+    }
+
+    /// The words of a reply that broke off, for the model that is to go on.
+    pub(super) fn broken_off(&self) -> Option<&str> {
+        (self.text == Text::BrokenOff).then(|| self.said.trim_end())
     }
 
     /// Whether there is, or was, anything to say.
@@ -92,6 +149,8 @@ impl Reply {
             Mouth::Again(spoken) | Mouth::Speaking(spoken) => Spoken { audio_len: 0, ..spoken },
             Mouth::Silent => {
                 let text = self.sentences.pop_front()?;
+                self.said.push_str(&text);
+                self.said.push(' ');
                 Spoken { text, attempt: 1, audio_len: 0, is_announced: false }
             }
         };
@@ -100,14 +159,16 @@ impl Reply {
         Some(text)
     }
 
-    /// Audio of the sentence came; what of it is beyond the bound is cut off.
-    pub(super) fn handle_audio(&mut self, samples: &mut Vec<i16>) -> Option<Spoke> {
-        samples.truncate(AUDIO_MAX - self.audio_len);
+    /// Audio of the sentence came; what of it is beyond the bounds is cut off.
+    pub(super) fn handle_audio(&mut self, samples: &mut Vec<i16>, now: Instant) -> Option<Spoke> {
         let Mouth::Speaking(spoken) = &mut self.mouth else { return None };
+        let room = SENTENCE_MAX.saturating_sub(spoken.audio_len);
+        samples.truncate(room.min(AUDIO_MAX - self.audio_len));
         if samples.is_empty() {
             return None;
         }
         let begins = self.audio_len == 0;
+        self.begun_at.get_or_insert(now);
         self.audio_len += samples.len();
         spoken.audio_len += samples.len();
         let is_announced = std::mem::replace(&mut spoken.is_announced, true);
@@ -144,9 +205,25 @@ impl Reply {
         self.audio_len >= AUDIO_MAX
     }
 
+    /// Whether as much audio was given as one sentence may have.
+    pub(super) const fn is_sentence_full(&self) -> bool {
+        matches!(&self.mouth, Mouth::Speaking(spoken) if spoken.audio_len >= SENTENCE_MAX)
+    }
+
+    /// When the next sentence is to be spoken: not long before it can be heard.
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        let given = Duration::from_millis(Rate::MODEL_OUT.millis(self.audio_len as u64));
+        Some(self.begun_at? + given.checked_sub(AHEAD_MAX)?)
+    }
+
+    /// Whether a sentence waits for [`Reply::next_at`].
+    pub(super) fn has_next(&self) -> bool {
+        !self.sentences.is_empty() || matches!(self.mouth, Mouth::Again(_))
+    }
+
     /// Whether all audio was given.
     pub(super) fn is_over(&self) -> bool {
-        self.is_thought_out && self.sentences.is_empty() && matches!(self.mouth, Mouth::Silent)
+        self.text != Text::Coming && self.sentences.is_empty() && matches!(self.mouth, Mouth::Silent)
     }
 }
 
@@ -158,11 +235,11 @@ mod tests {
     fn a_reply_without_end_is_cut() {
         let mut reply = Reply::new();
         let mut count = 0;
-        while reply.handle_text("All work and no play makes a dull boy. ") {
+        while reply.handle_text("All work and no play makes a dull boy. ") == Taken::More {
             count += 1;
         }
         assert_eq!(count, 4000 / 39);
-        assert!(!reply.handle_text("More."));
+        assert_eq!(reply.handle_text("More."), Taken::Enough);
         reply.finish_text();
         assert!(reply.sentences.iter().map(String::len).sum::<usize>() <= TEXT_MAX);
     }
@@ -173,13 +250,28 @@ mod tests {
         reply.handle_text("A short line\n");
         assert_eq!(reply.next_sentence().as_deref(), Some("A short line"));
         let mut given = 0;
-        while !reply.is_full() {
+        while !reply.is_sentence_full() {
             let mut samples = vec![1; 100_000];
-            reply.handle_audio(&mut samples);
+            reply.handle_audio(&mut samples, Instant::now());
             given += samples.len();
         }
-        assert_eq!(given, AUDIO_MAX);
-        assert_eq!(reply.handle_audio(&mut vec![1; 100]), None);
+        assert_eq!(given, SENTENCE_MAX);
+        assert_eq!(reply.handle_audio(&mut vec![1; 100], Instant::now()), None);
+    }
+
+    #[test]
+    fn a_reply_that_breaks_off_keeps_its_whole_sentences() {
+        let mut reply = Reply::new();
+        reply.handle_text("We have a room. It costs ninety eu");
+        reply.break_off();
+        assert_eq!(reply.next_sentence().as_deref(), Some("We have a room."));
+        assert!(reply.handle_audio(&mut vec![1], Instant::now()).is_some() && reply.handle_spoken());
+        assert_eq!((reply.next_sentence(), reply.is_over()), (None, true));
+        assert_eq!(reply.broken_off(), Some("We have a room."));
+        let mut reply = Reply::new();
+        reply.handle_text("We ha");
+        reply.break_off();
+        assert!(!reply.has_words());
     }
 
     #[test]
@@ -189,11 +281,12 @@ mod tests {
         reply.finish_text();
         assert!(reply.next_sentence().is_some());
         let first = Spoke { begins: true, sentence: Some("One thing.".into()) };
-        assert_eq!(reply.handle_audio(&mut vec![1]), Some(first));
+        assert_eq!(reply.handle_audio(&mut vec![1], Instant::now()), Some(first));
         assert!(reply.handle_failure());
         assert!(!reply.is_over());
         assert_eq!(reply.next_sentence().as_deref(), Some("One thing."));
-        assert_eq!(reply.handle_audio(&mut vec![1]), Some(Spoke { begins: false, sentence: None }));
+        let second = Spoke { begins: false, sentence: None };
+        assert_eq!(reply.handle_audio(&mut vec![1], Instant::now()), Some(second));
         assert!(!reply.handle_failure());
         assert!(reply.is_over());
     }

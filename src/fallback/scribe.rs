@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ear::{Utterance, duration};
+use super::heard;
 use crate::audio::Rate;
 
 /// Speech that may wait while an utterance is transcribed. Only reached if that takes a minute.
@@ -17,8 +18,8 @@ const TOGETHER_MAX: usize = 30 * Rate::LINE.0 as usize;
 /// Text kept of what the caller said, bytes: ten times what is said in the longest utterance.
 const TEXT_MAX: usize = 8 * 1024;
 
-/// One utterance not understood is bad luck; two in a row are a service that does not work.
-const FAILURES_MAX: u32 = 2;
+/// An utterance is tried this often, if more is said meanwhile.
+const ATTEMPTS_MAX: u32 = 2;
 
 /// Writes down what one caller says.
 #[derive(Debug, Default)]
@@ -52,8 +53,6 @@ pub(super) enum Verdict {
     Fine,
     /// It is lost.
     Misheard,
-    /// Transcribing does not work.
-    GiveUp,
 }
 
 impl Scribe {
@@ -94,6 +93,7 @@ impl Scribe {
     pub(super) fn handle_done(&mut self) {
         self.failures = 0;
         if let Some(Current { utterance, text }) = self.current.take() {
+            let text = heard::words(&text);
             self.add(Said { text, started: utterance.started, ended: utterance.ended });
         }
     }
@@ -101,18 +101,16 @@ impl Scribe {
     /// The utterance under way could not be transcribed. If the caller `is_speaking` already, nobody is asked to
     /// repeat: it is tried again together with what comes.
     pub(super) fn handle_failure(&mut self, is_speaking: bool) -> Verdict {
-        let Some(current) = self.current.take_if(|current| !has_words(&current.text)) else {
+        let Some(current) = self.current.take_if(|current| !has_words(&heard::words(&current.text))) else {
             self.handle_done();
             return Verdict::Fine;
         };
         self.failures += 1;
-        if self.failures >= FAILURES_MAX {
-            return Verdict::GiveUp;
-        }
-        if is_speaking || !self.waiting.is_empty() {
+        if (is_speaking || !self.waiting.is_empty()) && self.failures < ATTEMPTS_MAX {
             self.waiting.push_front(current.utterance);
             return Verdict::Fine;
         }
+        self.failures = 0;
         Verdict::Misheard
     }
 
@@ -210,17 +208,23 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_misheard_unless_more_is_said_and_the_second_is_the_last() {
+    fn a_failure_is_misheard_unless_more_is_said() {
         let mut scribe = Scribe::default();
         scribe.push(utterance(1));
         scribe.next();
         assert_eq!(scribe.handle_failure(false), Verdict::Misheard);
         assert!(!scribe.is_busy());
-        scribe.push(utterance(1));
-        scribe.next();
-        assert_eq!(scribe.handle_failure(false), Verdict::GiveUp);
 
         let mut scribe = Scribe::default();
+        scribe.push(utterance(1));
+        scribe.next();
+        assert_eq!(scribe.handle_failure(true), Verdict::Fine);
+        scribe.push(utterance(30));
+        assert_eq!(scribe.next().unwrap().len(), 8000, "again, and alone");
+        assert_eq!(scribe.handle_failure(true), Verdict::Misheard, "and not for ever");
+        assert_eq!(scribe.next().unwrap().len(), 30 * 8000);
+        scribe.handle_done();
+
         scribe.push(utterance(1));
         scribe.next();
         assert_eq!(scribe.handle_failure(true), Verdict::Fine);

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::spoken::Cleaner;
+use super::spoken::{Cleaner, Flow};
 
 /// The first sentence may be this short, so that the agent speaks early, and not shorter: the next one needs the
 /// time that it takes to say it.
@@ -79,19 +79,37 @@ impl Splitter {
         }
     }
 
-    /// Takes the next piece of text; sentences that are complete are appended to `out`. Each has a word in it.
-    pub(super) fn push(&mut self, text: &str, out: &mut VecDeque<String>) {
-        let mut clean = String::new();
+    /// Takes the next piece of text; sentences that are complete are appended to `out`. Each has a word in it. On
+    /// [`Flow::Retract`] those before this piece, and those in `out`, were none.
+    pub(super) fn push(&mut self, text: &str, out: &mut VecDeque<String>) -> Flow {
+        let (mut clean, mut all) = (String::new(), Flow::On);
         for c in text.chars() {
-            self.cleaner.push(c, &mut clean);
+            let flow = self.cleaner.push(c, &mut clean);
+            self.follow(flow, &mut all, out);
             clean.drain(..).for_each(|c| self.take(c, out));
         }
+        all
     }
 
     /// The text is over: what is left is the last sentence.
-    pub(super) fn finish(&mut self, out: &mut VecDeque<String>) {
+    pub(super) fn finish(&mut self, out: &mut VecDeque<String>) -> Flow {
+        let (mut clean, mut all) = (String::new(), Flow::On);
+        let flow = self.cleaner.finish(&mut clean);
+        self.follow(flow, &mut all, out);
+        clean.chars().for_each(|c| self.take(c, out));
         self.end(out);
         self.current.clear();
+        all
+    }
+
+    fn follow(&mut self, flow: Flow, all: &mut Flow, out: &mut VecDeque<String>) {
+        if flow == Flow::Retract {
+            *all = flow;
+            out.clear();
+            self.current.clear();
+            (self.length, self.is_gap, self.stop) = (0, false, Stop::None);
+            self.limits = Limits { min: FIRST_MIN, max: FIRST_MAX };
+        }
     }
 
     fn take(&mut self, c: char, out: &mut VecDeque<String>) {
@@ -268,9 +286,9 @@ mod tests {
     fn split<'a>(pieces: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         let (mut splitter, mut out) = (Splitter::new(), VecDeque::new());
         for piece in pieces {
-            splitter.push(piece, &mut out);
+            let _ = splitter.push(piece, &mut out);
         }
-        splitter.finish(&mut out);
+        let _ = splitter.finish(&mut out);
         out.into()
     }
 
@@ -313,13 +331,23 @@ mod tests {
     #[case("Good morning! ", 1)]
     #[case("Good morning!", 0)]
     #[case("Good morning. ", 0)]
-    #[case("Good morning. H", 1)]
+    #[case("Good morning. Y", 1)]
     #[case("你好，很高兴。今", 1)]
     #[case("A line\n", 1)]
     fn a_sentence_is_given_as_soon_as_it_is_certain(#[case] text: &str, #[case] count: usize) {
         let (mut splitter, mut out) = (Splitter::new(), VecDeque::new());
-        splitter.push(text, &mut out);
+        let _ = splitter.push(text, &mut out);
         assert_eq!(out.len(), count);
+    }
+
+    #[rstest]
+    #[case::in_pieces(&["They want. ", "I look it up.", "</thi", "nk>We have a room."])]
+    #[case::at_once(&["They want a room. I look it up.</think>We have a room."])]
+    fn a_thought_that_only_ends_is_no_sentence(#[case] pieces: &[&str]) {
+        let (mut splitter, mut out, mut flows) = (Splitter::new(), VecDeque::new(), Vec::new());
+        flows.extend(pieces.iter().map(|piece| splitter.push(piece, &mut out)));
+        assert_eq!((splitter.finish(&mut out), flows.last()), (Flow::On, Some(&Flow::Retract)));
+        assert_eq!(out, ["We have a room."]);
     }
 
     #[test]
@@ -362,7 +390,10 @@ mod tests {
 
             let mut cleaner = Cleaner::new();
             let mut clean = String::new();
-            text.chars().for_each(|c| cleaner.push(c, &mut clean));
+            for c in text.chars() {
+                let _ = cleaner.push(c, &mut clean);
+            }
+            let _ = cleaner.finish(&mut clean);
             let solid = |text: &str| -> String { text.chars().filter(|c| !c.is_whitespace()).collect() };
             let words = |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).collect() };
             let spoken = sentences.concat();
@@ -373,7 +404,7 @@ mod tests {
             for sentence in &sentences {
                 prop_assert!(has_word(sentence));
                 prop_assert!(sentence.chars().map(length).sum::<usize>() <= NEXT_MAX + WIDE);
-                prop_assert!(!sentence.contains(['*', '`', '\n']));
+                prop_assert!(!sentence.contains(['`', '\n']));
             }
 
             let mut at: Vec<usize> = cuts.iter().map(|cut| text.floor_char_boundary(cut.index(text.len() + 1))).collect();

@@ -1,23 +1,27 @@
 //! The conversation: who has the floor, what is under way, what the agent owes the caller.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ear::{self, Ear, Utterance};
 use super::jobs::{Jobs, KINDS};
-use super::reply::Reply;
+use super::reply::{Reply, Taken};
 use super::scribe::{Said, Scribe, Verdict};
+use super::turn::{Cost, FINISH, GO_ON, Owed, Turn};
 use super::{Config, Context, Output, State};
 use crate::dialogue::Dialogue;
 use crate::id::JobId;
 use crate::job::{self, Event, Failure, Kind, Request};
 
-/// A language model that fails before its first word is asked once more.
+/// A language model that fails before its first sentence is asked once more.
 const THINK_ATTEMPTS_MAX: u32 = 2;
 
-/// What the model is told when a sound without words cut it short.
-const GO_ON: &str = "You were cut off in the middle by a noise on the line; the caller said nothing. Go on from \
-                     where you stopped. Do not mention it.";
+/// This many turns in a row without a whole answer are services that do not work: the session has failed. Before
+/// that the caller is asked to say it again: one bad answer of a service costs one turn and not the call.
+pub const TURNS_LOST_MAX: u32 = 3;
+
+/// How long the agent waits before it tries again to speak first. The caller said nothing that could be repeated.
+const SPEAK_FIRST_AGAIN: Duration = Duration::from_secs(1);
 
 /// The agent of one call, without a live model.
 #[derive(Debug)]
@@ -28,35 +32,13 @@ pub struct Session {
     jobs: Jobs,
     turn: Turn,
     owed: Option<Owed>,
+    /// Turns in a row that had no whole answer.
+    turns_lost: u32,
     /// Since when the caller waits, whenever they do.
     since: Instant,
     /// As the last [`Context`] said, or audio was given since.
     is_agent_audible: bool,
     outputs: VecDeque<Output>,
-}
-
-/// The agent's side.
-#[derive(Debug)]
-enum Turn {
-    Idle,
-    /// The dialogue was asked for.
-    Asked {
-        attempt: u32,
-    },
-    Open {
-        attempt: u32,
-        reply: Box<Reply>,
-    },
-    Closed,
-}
-
-/// What the agent has to say and did not begin to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Owed {
-    /// An answer to what the caller said.
-    Answer,
-    /// What this tells it to.
-    Cue(String),
 }
 
 impl Session {
@@ -69,6 +51,7 @@ impl Session {
             config,
             turn: Turn::Idle,
             owed: None,
+            turns_lost: 0,
             since: now,
             is_agent_audible: false,
             outputs: VecDeque::new(),
@@ -89,9 +72,10 @@ impl Session {
     pub fn reply(&mut self, dialogue: &Dialogue, now: Instant) {
         let Turn::Asked { attempt } = self.turn else { return };
         let mut instruction = self.config.instruction.clone();
-        if let Some(Owed::Cue(cue)) = &self.owed {
-            instruction.push_str("\n\n");
-            instruction.push_str(cue);
+        match &self.owed {
+            Some(Owed::Cue(cue)) => instruction.extend(["\n\n", cue]),
+            Some(Owed::Rest(said)) => instruction.extend(["\n\n", FINISH, "\n\n", said]),
+            Some(Owed::Answer) | None => {}
         }
         let temperature = self.config.temperature;
         self.turn = Turn::Open { attempt, reply: Box::new(Reply::new()) };
@@ -129,18 +113,22 @@ impl Session {
     pub fn handle_job(&mut self, job: JobId, event: Event, now: Instant) {
         let Some(kind) = self.jobs.told(job, now) else { return };
         match event {
-            Event::Skipped { .. } | Event::Started { .. } | Event::Usage { .. } => {
+            Event::Skipped { .. }
+            | Event::Waits { .. }
+            | Event::Started { .. }
+            | Event::BrokeOff { .. }
+            | Event::Usage { .. } => {
                 self.outputs.push_back(Output::Note(kind, event));
             }
             Event::Text(text) => self.handle_words(kind, &text),
-            Event::Audio(samples) => self.handle_reply_audio(kind, samples),
+            Event::Audio(samples) => self.handle_reply_audio(kind, samples, now),
             Event::Done => {
                 self.jobs.end(kind);
-                self.handle_done(kind);
+                self.handle_done(kind, now);
             }
             Event::Failed(failure) => {
                 self.jobs.end(kind);
-                self.handle_failure(kind, failure);
+                self.handle_failure(kind, failure, now);
             }
         }
         self.advance(now);
@@ -151,7 +139,10 @@ impl Session {
         self.handle_utterance(utterance);
         while let Some((kind, failure)) = self.jobs.expired(now) {
             self.cancel(kind);
-            self.handle_failure(kind, failure);
+            self.handle_failure(kind, failure, now);
+        }
+        if matches!(self.turn, Turn::Pausing { until } if now >= until) {
+            self.turn = Turn::Idle;
         }
         self.advance(now);
     }
@@ -164,25 +155,36 @@ impl Session {
     /// When [`Session::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let ear = self.ear.poll_timeout().filter(|_| !self.is_closed());
-        [self.jobs.poll_timeout(), ear].into_iter().flatten().min()
+        let pause = match &self.turn {
+            Turn::Pausing { until } => Some(*until),
+            Turn::Open { reply, .. } if reply.has_next() && !self.jobs.is_running(Kind::Speak) => {
+                reply.next_at()
+            }
+            Turn::Idle | Turn::Asked { .. } | Turn::Open { .. } | Turn::Closed => None,
+        };
+        [self.jobs.poll_timeout(), ear, pause].into_iter().flatten().min()
     }
 
     pub fn state(&self) -> State {
         match &self.turn {
             Turn::Closed => State::Closed,
             Turn::Open { reply, .. } if reply.is_audible() => State::Speaking,
-            Turn::Idle | Turn::Asked { .. } | Turn::Open { .. } if self.ear.is_taken() => {
+            Turn::Idle | Turn::Asked { .. } | Turn::Open { .. } | Turn::Pausing { .. }
+                if self.ear.is_taken() =>
+            {
                 State::Listening { is_caller_speaking: true }
             }
-            Turn::Asked { .. } | Turn::Open { .. } => State::Thinking,
+            Turn::Asked { .. } | Turn::Open { .. } | Turn::Pausing { .. } => State::Thinking,
             Turn::Idle if self.scribe.is_busy() => State::Thinking,
             Turn::Idle => State::Listening { is_caller_speaking: false },
         }
     }
 
-    /// Since when the caller waits for the agent: the end of their speech, if it is the agent's turn now.
+    /// Since when the caller waits for the agent: the end of their speech, if it is the agent's turn now. `None`
+    /// while the rest of an answer is asked for whose beginning may still be playing.
     pub fn waiting_since(&self) -> Option<Instant> {
-        (self.state() == State::Thinking).then_some(self.since)
+        let is_speaking = matches!(self.owed, Some(Owed::Rest(_)));
+        (self.state() == State::Thinking && !is_speaking).then_some(self.since)
     }
 
     /// The id that the next job will have: the jobs of this session have smaller ones.
@@ -217,13 +219,14 @@ impl Session {
         if is_speaking && !self.config.is_interruptible {
             return false;
         }
-        let is_replying = matches!(self.turn, Turn::Asked { .. } | Turn::Open { .. });
+        let is_replying = matches!(self.turn, Turn::Asked { .. } | Turn::Open { .. } | Turn::Pausing { .. });
         if is_replying {
             self.cancel(Kind::Think);
             self.cancel(Kind::Speak);
             self.turn = Turn::Idle;
         }
         if is_speaking {
+            self.turns_lost = 0;
             self.is_agent_audible = false;
             self.owed.get_or_insert_with(|| Owed::Cue(GO_ON.to_owned()));
             self.outputs.push_back(Output::Interrupt);
@@ -251,20 +254,31 @@ impl Session {
     fn handle_words(&mut self, kind: Kind, text: &str) {
         match (kind, &mut self.turn) {
             (Kind::Transcribe, _) => self.scribe.handle_text(text),
-            (Kind::Think, Turn::Open { reply, .. }) => {
-                if !reply.handle_text(text) {
+            (Kind::Think, Turn::Open { reply, .. }) => match reply.handle_text(text) {
+                Taken::More => {}
+                Taken::Enough => {
                     reply.finish_text();
                     self.cancel(Kind::Think);
                 }
-            }
+                Taken::Retracted { was_audible } => self.retract(was_audible),
+            },
             (Kind::Think | Kind::Speak, _) => {}
         }
     }
 
-    fn handle_reply_audio(&mut self, kind: Kind, mut samples: Vec<i16>) {
+    /// What the agent says, or was about to say, was a thought of the model: it must not be heard any more.
+    fn retract(&mut self, was_audible: bool) {
+        self.cancel(Kind::Speak);
+        if was_audible {
+            self.is_agent_audible = false;
+            self.outputs.push_back(Output::Interrupt);
+        }
+    }
+
+    fn handle_reply_audio(&mut self, kind: Kind, mut samples: Vec<i16>, now: Instant) {
         let (Kind::Speak, Turn::Open { reply, .. }) = (kind, &mut self.turn) else { return };
-        let Some(spoke) = reply.handle_audio(&mut samples) else { return };
-        let is_full = reply.is_full();
+        let Some(spoke) = reply.handle_audio(&mut samples, now) else { return };
+        let (is_full, is_sentence_full) = (reply.is_full(), reply.is_sentence_full());
         self.is_agent_audible = true;
         if spoke.begins {
             self.owed = None;
@@ -272,27 +286,31 @@ impl Session {
         }
         self.outputs.extend(spoke.sentence.map(|text| Output::AgentSays { text }));
         self.outputs.push_back(Output::Audio(samples));
-        if is_full {
+        if is_full || is_sentence_full {
             self.cancel(Kind::Speak);
             self.outputs.push_back(Output::SentenceEnd);
-            self.end_reply();
+        }
+        if is_full {
+            self.end_reply(now);
+        } else if let (true, Turn::Open { reply, .. }) = (is_sentence_full, &mut self.turn) {
+            reply.handle_spoken();
         }
     }
 
-    fn handle_done(&mut self, kind: Kind) {
+    fn handle_done(&mut self, kind: Kind, now: Instant) {
         match (kind, &mut self.turn) {
             (Kind::Transcribe, _) => self.scribe.handle_done(),
             (Kind::Think, Turn::Open { reply, .. }) => {
                 reply.finish_text();
                 if !reply.has_words() {
-                    self.handle_failure(kind, Failure::Empty);
+                    self.handle_failure(kind, Failure::Empty, now);
                 }
             }
             (Kind::Speak, Turn::Open { reply, .. }) => {
                 if reply.handle_spoken() {
                     self.outputs.push_back(Output::SentenceEnd);
                 } else {
-                    self.handle_failure(kind, Failure::Empty);
+                    self.handle_failure(kind, Failure::Empty, now);
                 }
             }
             (Kind::Think | Kind::Speak, _) => {}
@@ -300,42 +318,68 @@ impl Session {
     }
 
     /// The job of this kind failed and is not under way any more.
-    fn handle_failure(&mut self, kind: Kind, failure: Failure) {
-        let is_settled = match (kind, &mut self.turn) {
-            (Kind::Transcribe, _) => self.settle_transcribe(),
-            (Kind::Think, Turn::Open { attempt, reply }) => {
-                reply.finish_text();
-                let attempt = *attempt;
-                reply.has_words() || self.settle_think(attempt)
-            }
-            (Kind::Speak, Turn::Open { reply, .. }) => reply.handle_failure(),
-            (Kind::Think | Kind::Speak, _) => true,
-        };
-        if is_settled {
+    fn handle_failure(&mut self, kind: Kind, failure: Failure, now: Instant) {
+        if self.cost(kind) == Cost::Nothing {
             self.outputs.push_back(Output::Note(kind, Event::Failed(failure)));
-        } else {
+        } else if self.turns_lost + 1 >= TURNS_LOST_MAX || failure.is_lasting() {
             self.close();
             self.outputs.push_back(Output::Failed { kind, failure });
+        } else {
+            self.outputs.push_back(Output::Note(kind, Event::Failed(failure)));
+            self.lose_turn(kind, now);
         }
     }
 
-    fn settle_transcribe(&mut self) -> bool {
-        match self.scribe.handle_failure(self.ear.is_taken()) {
-            Verdict::Fine => true,
-            Verdict::Misheard => {
-                self.outputs.push_back(Output::Misheard);
-                true
+    /// What it costs that the job of this kind failed; makes good what can be made good.
+    fn cost(&mut self, kind: Kind) -> Cost {
+        match (kind, &mut self.turn) {
+            (Kind::Transcribe, _) => match self.scribe.handle_failure(self.ear.is_taken()) {
+                Verdict::Fine => Cost::Nothing,
+                Verdict::Misheard => Cost::Turn,
+            },
+            (Kind::Think, Turn::Open { attempt, reply }) => {
+                reply.break_off();
+                let attempt = *attempt;
+                if !reply.has_words() && attempt >= THINK_ATTEMPTS_MAX {
+                    return Cost::Turn;
+                }
+                if !reply.has_words() {
+                    self.ask(attempt + 1);
+                }
+                Cost::Nothing
             }
-            Verdict::GiveUp => false,
+            (Kind::Speak, Turn::Open { reply, .. }) => {
+                if reply.handle_failure() {
+                    Cost::Nothing
+                } else {
+                    Cost::Turn
+                }
+            }
+            (Kind::Think | Kind::Speak, _) => Cost::Nothing,
         }
     }
 
-    fn settle_think(&mut self, attempt: u32) -> bool {
-        if attempt >= THINK_ATTEMPTS_MAX {
-            return false;
+    /// The caller has no answer to what they said: they are asked to say it again. What the agent had to say by
+    /// itself is tried again a little later.
+    fn lose_turn(&mut self, kind: Kind, now: Instant) {
+        self.turns_lost += 1;
+        let is_cue = |owed: &Owed| matches!(owed, Owed::Cue(cue) if cue != GO_ON);
+        if kind == Kind::Transcribe {
+            self.owed.take_if(|owed| !is_cue(owed) && *owed != Owed::Answer);
+            return self.outputs.push_back(Output::Misheard);
         }
-        self.ask(attempt + 1);
-        true
+        self.cancel(Kind::Think);
+        self.cancel(Kind::Speak);
+        if matches!(&self.turn, Turn::Open { reply, .. } if reply.is_audible()) {
+            self.outputs.push_back(Output::ReplyEnd);
+        }
+        if self.owed.as_ref().is_some_and(is_cue) {
+            self.turn = Turn::Pausing { until: now + SPEAK_FIRST_AGAIN };
+        } else {
+            self.owed = None;
+            self.turn = Turn::Idle;
+            self.outputs.push_back(Output::Misheard);
+        }
     }
 
     /// Whatever can begin now begins.
@@ -364,6 +408,10 @@ impl Session {
 
     fn tell_what_was_said(&mut self) {
         if let Some(Said { text, started, ended }) = self.scribe.take_said() {
+            // The rest of a broken answer was asked for while the caller spoke: what they said goes before.
+            self.cancel(Kind::Think);
+            self.cancel(Kind::Speak);
+            self.turn = Turn::Idle;
             self.owed = Some(Owed::Answer);
             self.outputs.push_back(Output::CallerSaid { text, started, ended });
         }
@@ -377,21 +425,35 @@ impl Session {
     /// The next sentence of the reply, or its end.
     fn speak_on(&mut self, now: Instant) {
         let Turn::Open { reply, .. } = &mut self.turn else { return };
-        if self.jobs.is_running(Kind::Speak) {
+        let is_early = reply.has_next() && reply.next_at().is_some_and(|at| now < at);
+        if self.jobs.is_running(Kind::Speak) || is_early {
             return;
         }
         if let Some(text) = reply.next_sentence() {
             let language = self.config.language.clone();
             self.start(Request::Speak(job::Sentence { text, language }), now);
         } else if reply.is_over() {
-            self.end_reply();
+            self.end_reply(now);
         }
     }
 
-    fn end_reply(&mut self) {
+    fn end_reply(&mut self, now: Instant) {
         self.cancel(Kind::Think);
-        self.turn = Turn::Idle;
+        let turn = std::mem::replace(&mut self.turn, Turn::Idle);
         self.outputs.push_back(Output::ReplyEnd);
+        let Turn::Open { attempt, reply } = turn else { return };
+        match reply.broken_off() {
+            None => self.turns_lost = 0,
+            Some(said) if attempt < THINK_ATTEMPTS_MAX => {
+                self.since = now;
+                self.owed = Some(Owed::Rest(said.to_owned()));
+                self.ask(attempt + 1);
+            }
+            Some(_) => {
+                self.owed = None;
+                self.outputs.push_back(Output::Misheard);
+            }
+        }
     }
 
     fn start(&mut self, request: Request, now: Instant) {

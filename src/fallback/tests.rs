@@ -53,6 +53,31 @@ impl World {
         world
     }
 
+    /// The caller asks once more, transcribed by this job.
+    fn asks(&mut self, job: u32) {
+        self.says(500);
+        self.silence(900);
+        self.hears(job, "Again.");
+    }
+
+    /// The caller asks, and a service of this kind fails as often as it is asked.
+    fn loses_a_turn(&mut self, kind: Kind) {
+        let mut id = self.session.next_job().0;
+        self.says(500);
+        self.silence(900);
+        if kind == Kind::Transcribe {
+            return self.fails(id);
+        }
+        self.hears(id, "Where is my order?");
+        id += 1;
+        if kind == Kind::Speak {
+            self.hears(id, "It is on its way.");
+            id += 1;
+        }
+        self.fails(id);
+        self.fails(id + 1);
+    }
+
     fn says(&mut self, ms: u64) {
         self.line(ms, 4000);
     }
@@ -163,6 +188,7 @@ impl World {
             Output::Note(kind, Event::Failed(failure)) => {
                 format!("{} failed: {}", kind.code(), failure.code())
             }
+            Output::Note(kind, Event::BrokeOff { .. }) => format!("{} broke off", kind.code()),
             Output::Note(kind, _) => format!("{} note", kind.code()),
             Output::Failed { kind, failure } => format!("{} gave up: {}", kind.code(), failure.code()),
         }
@@ -417,17 +443,16 @@ fn noise_without_words_and_clicks_change_nothing() {
 }
 
 #[test]
-fn transcribing_that_fails_is_misheard_once_and_then_given_up() {
+fn transcribing_that_fails_is_misheard_and_given_up_when_three_turns_in_a_row_are_lost() {
     let mut world = World::new();
-    for id in [1, 2] {
+    for id in [1, 2, 3] {
         world.says(500);
         world.silence(900);
         world.fails(id);
     }
-    assert_eq!(
-        world.take(),
-        ["stt 1: 800 ms", "misheard", "stt failed: stalled", "stt 2: 1100 ms", "stt gave up: stalled"]
-    );
+    let lost = |id, ms| [format!("stt {id}: {ms} ms"), "stt failed: stalled".into(), "misheard".into()];
+    let last = ["stt 3: 1100 ms".to_owned(), "stt gave up: stalled".to_owned()];
+    assert_eq!(world.take(), [&lost(1, 800)[..], &lost(2, 1100), &last].concat());
     assert_eq!(world.session.state(), State::Closed);
     world.says(500);
     world.silence(900);
@@ -458,19 +483,151 @@ fn a_model_without_a_word_is_asked_again_once(#[case] end: Event, #[case] code: 
     world.job(2, end.clone());
     assert_eq!(world.take(), ["wants reply", &format!("llm failed: {code}"), "llm 3: Where is my order?"]);
     world.job(3, end);
-    assert_eq!(world.take(), [format!("llm gave up: {code}")]);
+    assert_eq!(world.take(), [&format!("llm failed: {code}"), "misheard"]);
+    assert_eq!(world.session.state(), LISTENING);
+    world.asks(4);
+    assert_eq!(world.take().last().map(String::as_str), Some("llm 5: Where is my order? Again."));
+}
+
+/// Which service fails a turn.
+#[rstest]
+#[case::all_of_them(&[Kind::Transcribe, Kind::Think, Kind::Speak], Some("tts"))]
+#[case::the_model(&[Kind::Think; 3], Some("llm"))]
+#[case::the_voice_and_the_model(&[Kind::Speak, Kind::Think, Kind::Think], Some("llm"))]
+#[case::two(&[Kind::Think, Kind::Transcribe], None)]
+fn three_lost_turns_in_a_row_are_the_last_resort(#[case] turns: &[Kind], #[case] gave_up: Option<&str>) {
+    let mut world = World::new();
+    for kind in turns {
+        world.loses_a_turn(*kind);
+    }
+    let told = world.take();
+    let lost = told.iter().filter(|line| *line == "misheard").count();
+    assert_eq!(lost, turns.len().min(TURNS_LOST_MAX as usize - 1), "{told:#?}");
+    let last = gave_up.map(|kind| format!("{kind} gave up: stalled"));
+    assert_eq!(told.last().filter(|line| line.contains("gave up")), last.as_ref());
 }
 
 #[test]
-fn a_model_that_fails_in_the_middle_is_spoken_as_far_as_it_came() {
+fn services_that_ask_to_be_left_alone_for_long_are_the_last_resort_at_once() {
+    let limited = |retry_after_ms| {
+        Event::Failed(Failure::Limited { status: 429, message: String::new(), retry_after_ms })
+    };
+    let mut world = World::asked();
+    world.job(2, limited(5000));
+    world.job(3, limited(120_000));
+    assert_eq!(world.take().last().map(String::as_str), Some("llm gave up: limited"));
+}
+
+#[test]
+fn a_whole_answer_between_lost_turns_counts_anew() {
+    let mut world = World::new();
+    for _ in 0..4 {
+        world.loses_a_turn(Kind::Think);
+        world.loses_a_turn(Kind::Think);
+        let id = world.session.next_job().0;
+        world.asks(id);
+        world.hears(id + 1, "It is on its way.");
+        world.spoken(id + 2, 500);
+        world.job(id + 2, Event::Done);
+        world.silence(1000);
+    }
+    assert_eq!(world.session.state(), LISTENING);
+}
+
+#[test]
+fn a_greeting_that_fails_is_tried_again_after_a_second_and_nobody_is_asked_to_repeat() {
+    let mut world = World::new();
+    world.session.speak_first("Greet the caller.", world.now);
+    world.collect();
+    world.fails(1);
+    world.fails(2);
+    world.take();
+    assert_eq!(world.session.state(), State::Thinking);
+    world.pass(999);
+    assert_eq!(world.take(), [""; 0]);
+    world.pass(1);
+    assert_eq!(world.take(), ["wants reply", "llm 3: Greet the caller"]);
+    world.fails(3);
+    world.fails(4);
+    world.pass(1000);
+    world.fails(5);
+    world.fails(6);
+    assert_eq!(world.take().last().map(String::as_str), Some("llm gave up: stalled"));
+}
+
+#[test]
+fn a_caller_who_speaks_before_the_greeting_is_tried_again_is_answered() {
+    let mut world = World::new();
+    world.session.speak_first("Greet the caller.", world.now);
+    world.collect();
+    world.fails(1);
+    world.fails(2);
+    world.says(500);
+    world.silence(900);
+    world.hears(3, "Hello?");
+    assert_eq!(world.take().last().map(String::as_str), Some("llm 4: Hello?"));
+    assert_eq!(
+        world.session.poll_timeout(),
+        Some(world.now + Duration::from_secs(20)),
+        "nothing else is due"
+    );
+}
+
+#[test]
+fn a_model_that_fails_in_its_first_sentence_is_asked_again() {
     let mut world = World::asked();
     world.take();
     world.job(2, Event::Text("It is on its".into()));
     world.fails(2);
-    assert_eq!(world.take(), ["llm failed: stalled", "tts 3: It is on its"]);
-    world.spoken(3, 500);
+    assert_eq!(world.take(), ["wants reply", "llm failed: stalled", "llm 3: Where is my order?"]);
+}
+
+#[test]
+fn a_model_that_fails_after_a_sentence_is_asked_for_the_rest_and_then_the_caller_is_told() {
+    let mut world = World::asked();
+    world.job(2, Event::Text("It is on its way. It comes on Mon".into()));
+    world.take();
+    world.fails(2);
+    world.spoken(3, 1000);
     world.job(3, Event::Done);
-    assert_eq!(world.take().last().map(String::as_str), Some("reply end"));
+    let told = world.take();
+    assert_eq!(told[..3], ["llm failed: stalled", "begins, since 500", "agent: It is on its way."]);
+    assert_eq!(
+        told[4..],
+        ["sentence end", "reply end", "wants reply", "llm 4: It is on its way.Your answer was "]
+    );
+    let cue = world.outputs.iter().rev().find_map(|output| match output {
+        Output::Start(_, Request::Think(prompt)) => Some(prompt.instruction.clone()),
+        _ => None,
+    });
+    assert!(cue.is_some_and(|cue| cue.ends_with("\n\nIt is on its way.")));
+    assert_eq!((world.session.state(), world.session.waiting_since()), (State::Thinking, None));
+    world.job(4, Event::Text("It comes on Monday. But th".into()));
+    world.fails(4);
+    world.spoken(5, 1000);
+    world.job(5, Event::Done);
+    assert_eq!(world.take().last().map(String::as_str), Some("misheard"));
+    assert_eq!(world.session.state(), LISTENING);
+}
+
+#[test]
+fn the_caller_speaks_while_the_rest_of_a_broken_answer_is_asked_for() {
+    let mut world = World::with(Config { is_interruptible: false, ..Config::default() });
+    world.says(500);
+    world.silence(900);
+    world.hears(1, "Where is my order?");
+    world.job(2, Event::Text("It is on its way. It comes on Mon".into()));
+    world.fails(2);
+    world.spoken(3, 2000);
+    world.says(500);
+    world.silence(900);
+    world.job(3, Event::Done);
+    world.hears(4, "And the other one?");
+    world.take();
+    world.silence(2000);
+    let told = world.take();
+    assert!(told[0] == "cancel 5" && told[1].ends_with("And the other one?"), "{told:?}");
+    assert!(told.last().is_some_and(|line| line.starts_with("llm 6: And the other one?")), "{told:?}");
 }
 
 #[rstest]
@@ -483,7 +640,8 @@ fn a_sentence_that_is_not_spoken_is_tried_again_once(#[case] end: Event, #[case]
     world.job(4, end.clone());
     assert_eq!(world.take(), [&format!("tts failed: {code}"), "tts 5: It comes on Monday morning."]);
     world.job(5, end);
-    assert_eq!(world.take(), [format!("tts gave up: {code}")]);
+    assert_eq!(world.take(), [&format!("tts failed: {code}"), "reply end", "misheard"]);
+    assert_eq!(world.session.state(), LISTENING);
 }
 
 #[test]
@@ -496,7 +654,34 @@ fn a_job_that_never_answers_is_given_up() {
         ["cancel 2", "wants reply", "llm failed: first_byte_timeout", "llm 3: Where is my order?"]
     );
     world.pass(20_000);
-    assert_eq!(world.take(), ["cancel 3", "llm gave up: first_byte_timeout"]);
+    assert_eq!(world.take(), ["cancel 3", "llm failed: first_byte_timeout", "misheard"]);
+}
+
+#[test]
+fn what_a_recogniser_writes_of_sounds_is_nothing_that_was_said() {
+    let mut world = World::new();
+    world.says(400);
+    world.silence(1000);
+    world.hears(1, "[BLANK_AUDIO] (upbeat music)");
+    assert_eq!(world.take(), ["stt 1: 700 ms"]);
+    world.says(400);
+    world.silence(1000);
+    world.hears(2, "<|en|> Um, where is [inaudible] my order?");
+    assert!(world.take().iter().any(|line| line.ends_with(": Um, where is my order?")));
+}
+
+#[test]
+fn a_thought_that_only_ends_is_taken_back_and_the_answer_is_spoken() {
+    let mut world = World::asked();
+    world.job(2, Event::Text("They want to know. I look it".into()));
+    world.spoken(3, 400);
+    world.take();
+    world.job(2, Event::Text(" up.</think>It is on its way.".into()));
+    world.job(2, Event::Done);
+    assert_eq!(world.take(), ["cancel 3", "interrupt", "tts 4: It is on its way."]);
+    world.spoken(4, 400);
+    world.job(4, Event::Done);
+    assert_eq!(world.take()[..2], ["begins, since 500", "agent: It is on its way."]);
 }
 
 #[test]
@@ -516,8 +701,40 @@ fn speech_that_never_ends_is_cut() {
         world.spoken(3, 1000);
     }
     let told = world.take();
-    assert_eq!(told.iter().filter(|line| *line == "audio 1000 ms").count(), 119);
-    assert_eq!(told[119..], ["cancel 3", "sentence end", "reply end"]);
+    assert_eq!(told.iter().filter(|line| *line == "audio 1000 ms").count(), 59);
+    assert_eq!(told[59..], ["cancel 3", "sentence end", "tts 4: It comes on Monday morning."]);
+}
+
+/// The longest text that is taken of one answer, by a voice that is quick: all of it is given, and never more than two
+/// minutes before they can be heard.
+#[test]
+fn the_longest_answer_is_spoken_whole_and_not_too_early() {
+    let mut world = World::asked();
+    world.take();
+    let sentence = "All work and no play makes Jack a dull boy. ";
+    for _ in 0..90 {
+        world.job(2, Event::Text(sentence.into()));
+    }
+    let (mut given, mut spoken) = (Duration::ZERO, String::new());
+    let begun = world.now;
+    for _ in 0..600 {
+        for line in world.take() {
+            let Some((id, text)) = line.strip_prefix("tts ").and_then(|line| line.split_once(": ")) else {
+                continue;
+            };
+            let ms = 60 * text.len();
+            spoken.push_str(text);
+            given += Duration::from_millis(ms as u64);
+            let id = id.parse().unwrap();
+            world.spoken(id, ms);
+            world.job(id, Event::Done);
+            let ahead = given.saturating_sub(world.now - begun);
+            assert!(ahead <= Duration::from_secs(120), "{ahead:?}");
+        }
+        world.pass(1000);
+    }
+    assert!(spoken.len() > 3800 && given > Duration::from_secs(220), "{} {given:?}", spoken.len());
+    assert_eq!(world.session.state(), LISTENING);
 }
 
 #[test]

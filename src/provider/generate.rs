@@ -2,54 +2,20 @@
 //! them: words, audio, and why there is neither.
 
 use reqwest::Url;
-use serde::Deserialize;
+use serde_json::Value;
 
-use super::http;
-use super::json::{self, ErrorObject};
+use super::{http, json};
 use crate::job::Failure;
 
 /// One reply, or one event of a streamed one.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Reply {
-    candidates: Vec<Candidate>,
-    prompt_feedback: Option<PromptFeedback>,
-    error: Option<ErrorObject>,
-}
+#[derive(Debug)]
+pub(super) struct Reply(Value);
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Candidate {
-    content: Content,
-    finish_reason: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Content {
-    parts: Vec<Part>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Part {
-    text: String,
-    /// The text is what the model thinks, not what it says.
-    thought: bool,
-    inline_data: Option<Blob>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Blob {
-    pub(super) mime_type: String,
-    pub(super) data: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct PromptFeedback {
-    block_reason: Option<String>,
+/// Data of a part.
+#[derive(Debug)]
+pub(super) struct Blob<'a> {
+    pub(super) mime_type: &'a str,
+    pub(super) data: &'a str,
 }
 
 /// How far a candidate is. Reasons: `FinishReason` of the Gemini API.
@@ -68,22 +34,24 @@ pub(super) enum Finish {
 impl Reply {
     /// Reads a reply; one that says that there is no answer is a failure.
     pub(super) fn read(body: &[u8]) -> Result<Self, Failure> {
-        let mut reply: Self = json::object(body)?;
-        if let Some(error) = reply.error.take() {
-            return Err(error.into_failure());
-        }
-        let feedback = reply.prompt_feedback.as_ref().and_then(|feedback| feedback.block_reason.as_ref());
-        let finish = reply.candidates.first().and_then(|candidate| candidate.finish_reason.as_ref());
-        match feedback.or_else(|| finish.filter(|reason| is_block(reason))) {
-            Some(reason) => Err(Failure::Blocked { reason: reason.clone() }),
+        Self::of(&json::object(body)?)
+    }
+
+    /// The same of an object.
+    pub(super) fn of(object: &Value) -> Result<Self, Failure> {
+        let reply = Self(object.clone());
+        let feedback = json::reason(reply.0.pointer("/promptFeedback/blockReason"));
+        let blocked = feedback.filter(|reason| !reason.ends_with("UNSPECIFIED"));
+        match blocked.or_else(|| reply.reason().filter(|reason| is_block(reason))) {
+            Some(reason) => Err(Failure::Blocked { reason: reason.to_owned() }),
             None => Ok(reply),
         }
     }
 
     /// `None`: there is no candidate at all.
     pub(super) fn finish(&self) -> Option<Finish> {
-        let candidate = self.candidates.first()?;
-        Some(match candidate.finish_reason.as_deref() {
+        self.candidate()?;
+        Some(match self.reason() {
             None => Finish::Open,
             Some("STOP") => Finish::Stop,
             Some("MAX_TOKENS") => Finish::MaxTokens,
@@ -93,23 +61,53 @@ impl Reply {
 
     /// The words of the answer, without thoughts.
     pub(super) fn text(&self) -> String {
-        self.parts().filter(|part| !part.thought).map(|part| part.text.as_str()).collect()
+        self.parts().map(|part| json::words(Some(part))).collect()
     }
 
-    pub(super) fn blobs(&self) -> impl Iterator<Item = &Blob> {
-        self.parts().filter_map(|part| part.inline_data.as_ref())
+    pub(super) fn blobs(&self) -> impl Iterator<Item = Blob<'_>> {
+        self.parts().filter_map(|part| {
+            let blob = part.get("inlineData").or_else(|| part.get("inline_data"))?;
+            let mime_type = blob.get("mimeType").or_else(|| blob.get("mime_type")).and_then(Value::as_str);
+            Some(Blob { mime_type: mime_type.unwrap_or_default(), data: blob.get("data")?.as_str()? })
+        })
     }
 
-    fn parts(&self) -> impl Iterator<Item = &Part> {
-        self.candidates.first().into_iter().flat_map(|candidate| &candidate.content.parts)
+    /// Counts of tokens: `promptTokenCount` and its relatives.
+    pub(super) fn count(&self, name: &str) -> Option<u64> {
+        json::count(self.0.get("usageMetadata")?.get(name))
+    }
+
+    /// Why the answer ends, if it does.
+    pub(super) fn reason(&self) -> Option<&str> {
+        let reason = json::reason(self.candidate()?.get("finishReason"));
+        reason.filter(|reason| !reason.ends_with("UNSPECIFIED"))
+    }
+
+    fn candidate(&self) -> Option<&Value> {
+        self.0.get("candidates")?.as_array()?.first()
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Value> {
+        let parts = self.candidate().and_then(|candidate| candidate.pointer("/content/parts")?.as_array());
+        parts.into_iter().flatten()
     }
 }
 
+/// The reasons of `FinishReason` and `BlockReason` that are policies. `OTHER` and the rest are accidents.
+const POLICIES: [&str; 8] = [
+    "SAFETY",
+    "RECITATION",
+    "LANGUAGE",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "SPII",
+    "MODEL_ARMOR",
+    "JAILBREAK",
+];
+
 /// Reasons of a policy.
 fn is_block(reason: &str) -> bool {
-    let reasons =
-        ["SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR"];
-    reasons.contains(&reason)
+    POLICIES.contains(&reason)
 }
 
 /// The URL of a method of a model.
@@ -143,6 +141,12 @@ mod tests {
     )]
     #[case(r#"{"candidates":[{"finishReason":"OTHER"}]}"#, Some(Finish::Other))]
     #[case(r#"{"candidates":[{"finishReason":"NEWER_THAN_THIS"}]}"#, Some(Finish::Other))]
+    #[case(r#"{"candidates":[{"finishReason":"FINISH_REASON_UNSPECIFIED"}]}"#, Some(Finish::Open))]
+    #[case(
+        r#"{"candidates":[{"finishReason":null,"content":null}],"promptFeedback":null}"#,
+        Some(Finish::Open)
+    )]
+    #[case(r#"{"candidates":null,"usageMetadata":"none"}"#, None)]
     fn a_reply_says_how_far_it_is(#[case] body: &str, #[case] finish: Option<Finish>) {
         assert_eq!(Reply::read(body.as_bytes()).unwrap().finish(), finish);
     }
@@ -153,6 +157,6 @@ mod tests {
             {"text":"Hm.","thought":true},{"text":"where "},{"inlineData":{"mimeType":"a/b","data":"AA=="}},{"text":"is it"}]}}]}"#;
         let reply = Reply::read(body.as_bytes()).unwrap();
         assert_eq!(reply.text(), "where is it");
-        assert_eq!(reply.blobs().map(|blob| blob.mime_type.as_str()).collect::<Vec<_>>(), ["a/b"]);
+        assert_eq!(reply.blobs().map(|blob| blob.mime_type).collect::<Vec<_>>(), ["a/b"]);
     }
 }

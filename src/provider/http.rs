@@ -13,6 +13,7 @@ use rustls::ClientConfig;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
+use super::refusal;
 use crate::job::Failure;
 use crate::secret::Secret;
 
@@ -284,17 +285,8 @@ impl Body {
         {
             body.extend_from_slice(&chunk);
         }
-        let message = error_message(&body).unwrap_or_default();
-        Failure::Refused { status, message: self.redactor.clean(&message) }
+        refusal::read(status, self.response.headers(), &body, |message| self.redactor.clean(message))
     }
-}
-
-/// The words of an error: `{"error": {"message"}}` of Google, OpenAI and Anthropic, `{"error"}` of Ollama; Google
-/// puts the former into an array where it would have streamed one.
-pub fn error_message(body: &[u8]) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let error = value.get(0).unwrap_or(&value).get("error")?;
-    error.get("message").unwrap_or(error).as_str().map(str::to_owned)
 }
 
 type Cause<'a> = &'a (dyn std::error::Error + 'static);

@@ -1,5 +1,7 @@
 //! Splitting a stream of bytes into lines, and lines into server-sent events. Pure: bytes in, text out.
 
+use serde_json::Value;
+
 /// The longest line. A piece of a reply is a few hundred bytes; a provider that sends its speech in one line of
 /// base64 sends a sentence, not a megabyte's worth of minutes.
 const LINE_BYTES_MAX: usize = 4 << 20;
@@ -9,11 +11,9 @@ const LINE_BYTES_MAX: usize = 4 << 20;
 pub enum Error {
     #[error("a line is longer than {LINE_BYTES_MAX} bytes")]
     TooLong,
-    #[error("a line is not UTF-8")]
-    NotText,
 }
 
-/// Lines that end with LF or CRLF. What comes after the last end of line is no line: it was cut off.
+/// Lines that end with LF or CRLF. What comes after the last end of line may have been cut off.
 #[derive(Debug, Default)]
 pub struct Lines {
     buffer: Vec<u8>,
@@ -31,8 +31,8 @@ impl Lines {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole line, without its end.
-    pub fn next_line(&mut self) -> Result<Option<&str>, Error> {
+    /// The next whole line, without its end. Bytes that are no UTF-8 become U+FFFD.
+    pub fn next_line(&mut self) -> Result<Option<String>, Error> {
         let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
         let end = end.map(|at| self.searched + at);
         self.searched = end.map_or(self.buffer.len(), |end| end + 1);
@@ -42,15 +42,32 @@ impl Lines {
         let Some(end) = end else { return Ok(None) };
         let line = &self.buffer[self.taken..end];
         self.taken = end + 1;
-        std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)).map(Some).map_err(|_| Error::NotText)
+        Ok(Some(text(line)))
+    }
+
+    /// What came after the last end of line, to be asked when nothing more comes.
+    pub fn finish(&mut self) -> String {
+        let rest = text(&self.buffer[self.taken..]);
+        self.taken = self.buffer.len();
+        rest
     }
 }
 
-/// The data of server-sent events (WHATWG HTML, section 9.2.6). Names, ids and comments are passed over: the
-/// providers repeat the name in the data.
+fn text(line: &[u8]) -> String {
+    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
+}
+
+/// The data of server-sent events (WHATWG HTML, section 9.2.6). Ids and comments are passed over, and names too, which
+/// the providers repeat in the data; but the data of an event `error` is given as the `error` of an object.
 #[derive(Debug, Default)]
 pub struct Events {
     lines: Lines,
+    event: Event,
+}
+
+#[derive(Debug, Default)]
+struct Event {
+    is_error: bool,
     data: Option<String>,
 }
 
@@ -59,21 +76,49 @@ impl Events {
         self.lines.push(bytes);
     }
 
-    /// The data of the next whole event. One without its empty line at the end of the stream was cut off.
+    /// The data of the next whole event.
     pub fn next_event(&mut self) -> Result<Option<String>, Error> {
         while let Some(line) = self.lines.next_line()? {
-            if line.is_empty() {
-                if let Some(data) = self.data.take() {
-                    return Ok(Some(data));
-                }
-                continue;
-            }
-            let (field, value) = line.split_once(':').unwrap_or((line, ""));
-            if field == "data" {
-                append(&mut self.data, value.strip_prefix(' ').unwrap_or(value))?;
+            if !line.is_empty() {
+                self.event.take(&line)?;
+            } else if let Some(data) = std::mem::take(&mut self.event).data() {
+                return Ok(Some(data));
             }
         }
         Ok(None)
+    }
+
+    /// The data of the event without its empty line, to be asked when nothing more comes: several servers end
+    /// their streams like that, and a cut one shows by what is in it.
+    pub fn finish(&mut self) -> Result<Option<String>, Error> {
+        let line = self.lines.finish();
+        self.event.take(&line)?;
+        Ok(std::mem::take(&mut self.event).data())
+    }
+}
+
+impl Event {
+    fn take(&mut self, line: &str) -> Result<(), Error> {
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field.trim_start_matches('\u{FEFF}') {
+            "data" => append(&mut self.data, value),
+            "event" => {
+                self.is_error = value.trim() == "error";
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn data(self) -> Option<String> {
+        let data = self.data?;
+        if !self.is_error {
+            return Some(data);
+        }
+        let value = serde_json::from_str(&data).unwrap_or(Value::String(data));
+        let is_told = value.get("error").is_some();
+        Some(if is_told { value } else { serde_json::json!({ "error": value }) }.to_string())
     }
 }
 
@@ -105,6 +150,7 @@ mod tests {
                 events.push(event);
             }
         }
+        events.extend(decoder.finish()?);
         Ok(events)
     }
 
@@ -118,9 +164,14 @@ mod tests {
     #[case::a_name_alone_is_no_event("event: ping\n\ndata: a\n\n", &["a"])]
     #[case::a_field_without_a_colon("data\n\n", &[""])]
     #[case::many_empty_lines("\n\n\ndata: a\n\n\n\n", &["a"])]
-    #[case::a_cut_event_is_none("data: a\n\ndata: b\n", &["a"])]
-    #[case::a_cut_line_is_none("data: a\n\ndata: b", &["a"])]
+    #[case::no_empty_line_at_the_end("data: a\n\ndata: b\n", &["a", "b"])]
+    #[case::no_end_of_line_at_the_end("data: a\n\ndata: b", &["a", "b"])]
+    #[case::a_comment_at_the_end("data: a\n\n: ping", &["a"])]
     #[case::colons_in_the_data("data: {\"a\":\"é\"}\n\n", &["{\"a\":\"é\"}"])]
+    #[case::a_byte_order_mark("\u{FEFF}data: a\n\n", &["a"])]
+    #[case::an_error("event: error\ndata: {\"message\":\"no\"}\n\ndata: a\n\n", &["{\"error\":{\"message\":\"no\"}}", "a"])]
+    #[case::an_error_in_words("event:error\ndata: no\n\n", &["{\"error\":\"no\"}"])]
+    #[case::an_error_that_says_so("event: error\ndata: {\"error\":1}\n\n", &["{\"error\":1}"])]
     #[case::nothing("", &[])]
     fn events_are_the_same_however_they_are_cut_into_chunks(#[case] text: &str, #[case] expected: &[&str]) {
         assert_eq!(events(&[text.as_bytes()]).unwrap(), expected, "whole");
@@ -138,7 +189,7 @@ mod tests {
         lines.push(b"{\"a\":1}\n\r\n x\ry \r\nrest");
         let mut all = Vec::new();
         while let Some(line) = lines.next_line().unwrap() {
-            all.push(line.to_owned());
+            all.push(line);
         }
         assert_eq!(all, ["{\"a\":1}", "", " x\ry "]);
     }
@@ -154,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_told() {
-        assert_eq!(events(&[b"data: \xff\n\n"]), Err(Error::NotText));
+    fn bytes_that_are_no_text_are_replaced() {
+        assert_eq!(events(&[b"data: \xff\n\n"]).unwrap(), ["\u{FFFD}"]);
     }
 }

@@ -1,195 +1,181 @@
-//! Sound out of replies: raw PCM in pieces of any length, or a WAV file, at the rate the reply states.
+//! Sound out of replies. What it is, its first bytes say: a WAV file, raw samples, or something that cannot be
+//! played; what the media type says counts for raw samples only. Silence is no answer either.
 
+mod kind;
+mod media;
+
+use self::kind::Kind;
+pub(super) use self::media::Declared;
+use super::refusal;
+use crate::audio::Rate;
 use crate::audio::resample::Resampler;
-use crate::audio::{Rate, wav};
+use crate::audio::wav::{self, Format};
 use crate::job::Failure;
 
-/// Rates that are converted: each has whole 5 ms blocks, which the resampler needs, and is one that speech is made
-/// at. A rate is a number from the wire, so nothing else reaches the resampler.
-const RATES: [Rate; 6] =
-    [Rate(8_000), Rate(12_000), Rate(16_000), Rate::MODEL_OUT, Rate(32_000), Rate(48_000)];
+/// Quieter samples are silence, about −60 dBFS: dither, and the noise of a voice that says nothing.
+const QUIET: u16 = 32;
+
+/// An answer that begins with so much silence is none: 3 s.
+const SILENCE_MAX: usize = 3 * Rate::MODEL_OUT.0 as usize;
 
 /// Turns the bytes of one stream into samples at [`Rate::MODEL_OUT`].
 #[derive(Debug)]
 pub(super) struct Decoder {
-    rate: Rate,
-    /// `None`: the rate is right already.
-    resampler: Option<Resampler>,
-    /// The first byte of a sample whose second one has not come yet.
-    odd: Option<u8>,
+    declared: Declared,
+    stage: Stage,
+    /// Silence at the beginning; `None`: there was a sound.
+    silence: Option<Vec<i16>>,
 }
 
+#[derive(Debug)]
+enum Stage {
+    /// It is not known yet what this is.
+    Begin(Vec<u8>),
+    Raw(Raw, Converter),
+    Wav(wav::Stream, Option<Converter>),
+}
+
+/// Samples without a head; bytes that are no whole frame wait for the next ones.
+#[derive(Debug)]
+struct Raw {
+    format: Format,
+    rest: Vec<u8>,
+}
+
+/// To [`Rate::MODEL_OUT`]; `None`: the rate is right already.
+#[derive(Debug)]
+struct Converter(Option<Resampler>);
+
 impl Decoder {
-    /// For 16-bit little-endian mono PCM at `rate`.
-    pub(super) fn new(rate: Rate) -> Result<Self, Failure> {
-        if !RATES.contains(&rate) {
-            let message = format!("audio at {} Hz, which cannot be converted", rate.0);
-            return Err(Failure::Unreadable { message });
+    pub(super) const fn new(declared: Declared) -> Self {
+        Self { declared, stage: Stage::Begin(Vec::new()), silence: Some(Vec::new()) }
+    }
+
+    pub(super) const fn declared(&self) -> &Declared {
+        &self.declared
+    }
+
+    /// The samples that are whole now, from the first sound on.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<i16>, Failure> {
+        let samples = match &mut self.stage {
+            Stage::Begin(begin) => {
+                begin.extend_from_slice(bytes);
+                match kind::of(begin, false) {
+                    None => Vec::new(),
+                    Some(kind) => self.begin(kind)?,
+                }
+            }
+            Stage::Raw(..) | Stage::Wav(..) => self.stage.decode(bytes)?,
+        };
+        self.pass(samples)
+    }
+
+    /// What is still held; half a sample is nothing.
+    pub(super) fn finish(mut self) -> Result<Vec<i16>, Failure> {
+        let mut samples = Vec::new();
+        if let Stage::Begin(begin) = &self.stage {
+            let kind = kind::of(begin, true).filter(|_| !begin.is_empty()).ok_or(Failure::Empty)?;
+            samples = self.begin(kind)?;
         }
-        let resampler = (rate != Rate::MODEL_OUT).then(|| Resampler::new(rate, Rate::MODEL_OUT));
-        Ok(Self { rate, resampler, odd: None })
-    }
-
-    pub(super) const fn rate(&self) -> Rate {
-        self.rate
-    }
-
-    /// The samples that are whole now; half a sample waits for the next bytes.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<i16> {
-        let mut samples = Vec::with_capacity(bytes.len() / 2 + 1);
-        let mut bytes = bytes;
-        if let (Some(low), Some((&high, rest))) = (self.odd, bytes.split_first()) {
-            samples.push(i16::from_le_bytes([low, high]));
-            self.odd = None;
-            bytes = rest;
+        if samples.is_empty() && self.silence.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Failure::Empty);
         }
-        let (pairs, rest) = bytes.as_chunks::<2>();
-        samples.extend(pairs.iter().map(|&pair| i16::from_le_bytes(pair)));
-        self.odd = rest.first().copied().or(self.odd);
-        self.convert(samples)
-    }
-
-    /// What the resampler still holds; half a sample is nothing.
-    pub(super) fn finish(mut self) -> Vec<i16> {
-        let mut out = Vec::new();
-        if let Some(resampler) = &mut self.resampler {
-            resampler.flush(&mut out);
+        match &mut self.stage {
+            Stage::Raw(_, converter) | Stage::Wav(_, Some(converter)) => converter.flush(&mut samples),
+            Stage::Begin(_) | Stage::Wav(_, None) => {}
         }
-        out
+        let samples = self.pass(samples)?;
+        if self.silence.is_some() { Err(Failure::Silent) } else { Ok(samples) }
     }
 
-    fn convert(&mut self, samples: Vec<i16>) -> Vec<i16> {
-        let Some(resampler) = &mut self.resampler else { return samples };
+    fn begin(&mut self, kind: Kind) -> Result<Vec<i16>, Failure> {
+        let Stage::Begin(begin) = &mut self.stage else { return Ok(Vec::new()) };
+        let begin = std::mem::take(begin);
+        self.stage = match (kind, &self.declared.other) {
+            (Kind::Wav, _) => Stage::Wav(wav::Stream::default(), None),
+            (Kind::Text, _) => return Err(refusal::in_place_of_audio(&begin)),
+            (Kind::Foreign(name), _) => return Err(foreign(name)),
+            (Kind::Raw, Some(other)) => return Err(foreign(other)),
+            (Kind::Raw, None) => {
+                let format = self.declared.format;
+                Stage::Raw(Raw { format, rest: Vec::new() }, Converter::new(format.rate))
+            }
+        };
+        self.stage.decode(&begin)
+    }
+
+    /// Holds silence back until there is a sound.
+    fn pass(&mut self, samples: Vec<i16>) -> Result<Vec<i16>, Failure> {
+        let Some(silence) = &mut self.silence else { return Ok(samples) };
+        let is_sound = samples.iter().any(|sample| sample.unsigned_abs() > QUIET);
+        silence.extend(samples);
+        if is_sound {
+            return Ok(self.silence.take().unwrap_or_default());
+        }
+        if silence.len() > SILENCE_MAX { Err(Failure::Silent) } else { Ok(Vec::new()) }
+    }
+}
+
+impl Stage {
+    fn decode(&mut self, bytes: &[u8]) -> Result<Vec<i16>, Failure> {
+        match self {
+            Self::Begin(_) => Ok(Vec::new()),
+            Self::Raw(raw, converter) => Ok(converter.push(raw.push(bytes))),
+            Self::Wav(stream, converter) => {
+                let samples = stream.push(bytes).map_err(|error| unreadable(error.to_string()))?;
+                let Some(format) = stream.format() else { return Ok(samples) };
+                let converter = converter.get_or_insert_with(|| Converter::new(format.rate));
+                Ok(converter.push(samples))
+            }
+        }
+    }
+}
+
+impl Raw {
+    fn push(&mut self, bytes: &[u8]) -> Vec<i16> {
+        self.rest.extend_from_slice(bytes);
+        let frame = self.format.encoding.len() * usize::from(self.format.channels);
+        let whole = self.rest.len() - self.rest.len() % frame;
+        let samples = self.format.decode_mono(&self.rest[..whole]);
+        self.rest.drain(..whole);
+        samples
+    }
+}
+
+impl Converter {
+    fn new(rate: Rate) -> Self {
+        Self((rate != Rate::MODEL_OUT).then(|| Resampler::any(rate, Rate::MODEL_OUT)))
+    }
+
+    fn push(&mut self, samples: Vec<i16>) -> Vec<i16> {
+        let Some(resampler) = &mut self.0 else { return samples };
         let mut out = Vec::new();
         resampler.push(&samples, &mut out);
         out
     }
+
+    fn flush(&mut self, out: &mut Vec<i16>) {
+        if let Some(resampler) = &mut self.0 {
+            resampler.flush(out);
+        }
+    }
 }
 
-/// The samples of a whole reply: a WAV file if it begins like one, otherwise raw PCM at [`Rate::MODEL_OUT`].
+/// The samples of a whole reply.
 pub(super) fn whole(bytes: &[u8]) -> Result<Vec<i16>, Failure> {
-    if !bytes.starts_with(b"RIFF") {
-        return Decoder::new(Rate::MODEL_OUT).map(|mut decoder| decoder.push(bytes));
-    }
-    let file = wav::read(bytes).map_err(|error| Failure::Unreadable { message: error.to_string() })?;
-    if file.channels != 1 {
-        return Err(Failure::Unreadable { message: format!("audio of {} channels", file.channels) });
-    }
-    let mut decoder = Decoder::new(file.rate)?;
-    let mut samples = decoder.convert(file.samples);
-    if !samples.is_empty() || decoder.resampler.is_some() {
-        samples.extend(decoder.finish());
-    }
+    let mut decoder = Decoder::new(Declared::of(""));
+    let mut samples = decoder.push(bytes)?;
+    samples.extend(decoder.finish()?);
     Ok(samples)
 }
 
-/// The rate of a media type that is raw PCM, [`Rate::MODEL_OUT`] if it states none. Gemini says
-/// `audio/L16;codec=pcm;rate=24000` and means little-endian; other spellings of the same are taken too.
-pub(super) fn rate_of(mime_type: &str) -> Result<Rate, Failure> {
-    let unreadable = || Failure::Unreadable { message: format!("{} in place of PCM", shown(mime_type)) };
-    let mut fields = mime_type.split(';').map(|field| field.trim().to_ascii_lowercase());
-    let is_pcm = fields.next().is_some_and(|essence| PCM_TYPES.contains(&essence.as_str()));
-    if !is_pcm {
-        return Err(unreadable());
-    }
-    let mut rate = Rate::MODEL_OUT;
-    for field in fields {
-        match field.split_once('=').map(|(name, value)| (name.trim(), value.trim().trim_matches('"'))) {
-            Some(("rate", value)) => rate = Rate(value.parse().map_err(|_| unreadable())?),
-            Some(("channels", value)) if value != "1" => return Err(unreadable()),
-            Some(_) | None => {}
-        }
-    }
-    Ok(rate)
+fn foreign(name: &str) -> Failure {
+    unreadable(format!("{name} in place of PCM or WAV"))
 }
 
-const PCM_TYPES: [&str; 5] =
-    ["audio/l16", "audio/pcm", "audio/x-pcm", "audio/raw", "application/octet-stream"];
-
-/// A media type for a message: as much as the longest sensible one has.
-fn shown(mime_type: &str) -> String {
-    const SHOWN_MAX: usize = 80;
-    if mime_type.is_empty() {
-        "no media type".to_owned()
-    } else {
-        mime_type.chars().take(SHOWN_MAX).collect()
-    }
+fn unreadable(message: String) -> Failure {
+    Failure::Unreadable { message }
 }
 
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-    use crate::audio::wav::Wav;
-
-    fn bytes(samples: &[i16]) -> Vec<u8> {
-        samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
-    }
-
-    #[rstest]
-    #[case(1)]
-    #[case(2)]
-    #[case(3)]
-    #[case(7)]
-    #[case(1000)]
-    fn the_cut_of_the_pieces_changes_nothing(#[case] len: usize) {
-        let samples: Vec<i16> = (-50..50).map(|n| n * 300).collect();
-        let mut decoder = Decoder::new(Rate::MODEL_OUT).unwrap();
-        let out: Vec<i16> = bytes(&samples).chunks(len).flat_map(|piece| decoder.push(piece)).collect();
-        assert_eq!(out, samples);
-        assert!(decoder.push(&[]).is_empty());
-    }
-
-    #[rstest]
-    #[case(8_000)]
-    #[case(16_000)]
-    #[case(48_000)]
-    fn another_rate_is_converted(#[case] hertz: u32) {
-        let samples = vec![1000; hertz as usize / 10];
-        let mut decoder = Decoder::new(Rate(hertz)).unwrap();
-        let mut out = decoder.push(&bytes(&samples));
-        out.extend(decoder.finish());
-        assert!((2400..=2640).contains(&out.len()), "100 ms are {} samples", out.len());
-        let file = Wav { rate: Rate(hertz), channels: 1, samples };
-        assert_eq!(whole(&wav::write(&file)).unwrap(), out);
-    }
-
-    #[test]
-    fn a_whole_reply_is_a_file_or_raw() {
-        let file = Wav { rate: Rate::MODEL_OUT, channels: 1, samples: vec![1, -2, 3] };
-        assert_eq!(whole(&wav::write(&file)).unwrap(), [1, -2, 3]);
-        assert_eq!(whole(&bytes(&[1, -2, 3])).unwrap(), [1, -2, 3]);
-        assert!(whole(&[]).unwrap().is_empty());
-    }
-
-    #[rstest]
-    #[case(Wav { rate: Rate(22_050), channels: 1, samples: vec![1] }, "22050 Hz")]
-    #[case(Wav { rate: Rate(0), channels: 1, samples: vec![1] }, "0 Hz")]
-    #[case(Wav { rate: Rate(u32::MAX / 4), channels: 1, samples: vec![1] }, "Hz")]
-    #[case(Wav { rate: Rate::MODEL_OUT, channels: 2, samples: vec![1, 2] }, "2 channels")]
-    fn a_file_of_another_kind_is_unreadable_and_says_why(#[case] file: Wav, #[case] reason: &str) {
-        let failure = whole(&wav::write(&file)).unwrap_err();
-        assert!(failure.to_string().contains(reason), "{failure}");
-    }
-
-    #[rstest]
-    #[case("audio/L16;codec=pcm;rate=24000", 24_000)]
-    #[case("audio/pcm", 24_000)]
-    #[case("Audio/PCM; Rate=\"16000\"; channels=1", 16_000)]
-    #[case("application/octet-stream", 24_000)]
-    fn pcm_is_known_by_many_names(#[case] mime_type: &str, #[case] hertz: u32) {
-        assert_eq!(rate_of(mime_type), Ok(Rate(hertz)));
-    }
-
-    #[rstest]
-    #[case("")]
-    #[case("audio/mpeg")]
-    #[case("text/html; charset=utf-8")]
-    #[case("application/json")]
-    #[case("audio/pcm;rate=fast")]
-    #[case("audio/L16;rate=24000;channels=2")]
-    fn what_is_no_mono_pcm_is_unreadable(#[case] mime_type: &str) {
-        assert!(matches!(rate_of(mime_type), Err(Failure::Unreadable { .. })));
-    }
-}
+mod tests;

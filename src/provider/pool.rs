@@ -4,13 +4,18 @@
 //! dropping it closes its connection and gives its attempt back to the breaker. Knows nothing of what is asked.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 
+use super::pause::Pause;
 use crate::breaker::{Admission, Breaker};
 use crate::job::{Event, Failure};
+use crate::time;
+
+/// HTTP's "Too Many Requests".
+const TOO_MANY: u16 = 429;
 
 /// A service that does one kind of work. A pool holds one type of them: the vendors of a kind are an enum.
 pub trait Provider: Send + Sync + 'static {
@@ -84,11 +89,13 @@ struct Member<P> {
     provider: P,
     /// Locked for an instant, never while waiting.
     breaker: Mutex<Breaker>,
+    pause: Pause,
 }
 
 impl<P: Provider> Pool<P> {
     pub fn new(providers: impl IntoIterator<Item = P>) -> Self {
-        let member = |provider| Arc::new(Member { provider, breaker: Mutex::default() });
+        let member =
+            |provider| Arc::new(Member { provider, breaker: Mutex::default(), pause: Pause::default() });
         Self { members: providers.into_iter().map(member).collect() }
     }
 
@@ -104,9 +111,10 @@ impl<P: Provider> Pool<P> {
 
     /// Has `request` done. Providers are tried in order until one gives a first result; from then on it is that
     /// one or none, because another would repeat what was said. When none is left the job has failed with
-    /// [`Failure::NoProvider`], however many there were: why each was skipped was told before.
+    /// [`Failure::NoProvider`], however many there were: why each was skipped was told before; or with
+    /// [`Failure::Limited`], if every one of them asked to be left alone.
     pub fn job(&self, request: P::Request) -> Job {
-        let run = Run { untried: self.members.clone().into_iter(), request, stage: Stage::Choosing };
+        let run = Run { members: self.members.clone(), tried: 0, request, stage: Stage::Choosing };
         stream::unfold(run, |mut run| async move { run.next().await.map(|event| (event, run)) }).boxed()
     }
 }
@@ -116,21 +124,13 @@ impl<P> Member<P> {
         // A breaker is a few counters: it is as good after a panic as before.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// An answer that had begun well did not end well. The attempt was reported as a success already, so this
-    /// is counted as one of its own.
-    fn broke_off(&self) {
-        let mut breaker = self.breaker();
-        if breaker.admit(now()) == Admission::Granted {
-            breaker.fail(now());
-        }
-    }
 }
 
 /// A job under way.
 struct Run<P: Provider> {
-    /// Those that were not tried yet.
-    untried: std::vec::IntoIter<Arc<Member<P>>>,
+    members: Vec<Arc<Member<P>>>,
+    /// How many of them were tried, and one more after a wait.
+    tried: usize,
     request: P::Request,
     stage: Stage<P>,
 }
@@ -138,12 +138,16 @@ struct Run<P: Provider> {
 enum Stage<P: Provider> {
     /// The next provider is to be tried.
     Choosing,
+    /// The only provider that is left is asked then.
+    Waiting(Arc<Member<P>>, Instant),
     /// A provider answers, and has given no result yet.
     Awaiting(Attempt<P>, P::Answer),
     /// The first result was announced and comes next.
-    Started(Arc<Member<P>>, P::Answer, Item),
+    Started(Attempt<P>, P::Answer, Item),
     /// The rest is coming.
-    Answering(Arc<Member<P>>, P::Answer),
+    Answering(Attempt<P>, P::Answer),
+    /// It was announced that the provider broke off.
+    BrokenOff(Failure),
     /// All of an empty answer was announced.
     Ending,
     Over,
@@ -155,12 +159,17 @@ impl<P: Provider> Run<P> {
         loop {
             let event = match std::mem::replace(&mut self.stage, Stage::Over) {
                 Stage::Choosing => self.choose().await,
+                Stage::Waiting(member, until) => {
+                    tokio::time::sleep_until(until.into()).await;
+                    self.ask(&member).await
+                }
                 Stage::Awaiting(attempt, answer) => self.await_result(attempt, answer).await,
-                Stage::Started(member, answer, item) => {
-                    self.stage = Stage::Answering(member, answer);
+                Stage::Started(attempt, answer, item) => {
+                    self.stage = Stage::Answering(attempt, answer);
                     Some(item.into())
                 }
-                Stage::Answering(member, answer) => self.go_on(member, answer).await,
+                Stage::Answering(attempt, answer) => self.go_on(attempt, answer).await,
+                Stage::BrokenOff(failure) => Some(Event::Failed(failure)),
                 Stage::Ending => Some(Event::Done),
                 Stage::Over => return None,
             };
@@ -171,11 +180,23 @@ impl<P: Provider> Run<P> {
     }
 
     async fn choose(&mut self) -> Option<Event> {
-        let Some(member) = self.untried.next() else {
-            return Some(Event::Failed(Failure::NoProvider));
+        let Some(member) = self.members.get(self.tried).map(Arc::clone) else {
+            return Some(self.wait());
         };
-        let Some(attempt) = Attempt::begin(&member) else {
-            return Some(self.skip(&member, Failure::BreakerOpen));
+        self.tried += 1;
+        match member.pause.left(now()) {
+            Some(left) => {
+                let (status, message) = (TOO_MANY, "not asked before that".to_owned());
+                let failure = Failure::Limited { status, message, retry_after_ms: time::millis(left) };
+                Some(self.skip(&member, failure))
+            }
+            None => self.ask(&member).await,
+        }
+    }
+
+    async fn ask(&mut self, member: &Arc<Member<P>>) -> Option<Event> {
+        let Some(attempt) = Attempt::begin(member) else {
+            return Some(self.skip(member, Failure::BreakerOpen));
         };
         match member.provider.start(&self.request).await {
             Ok(answer) => self.stage = Stage::Awaiting(attempt, answer),
@@ -184,12 +205,34 @@ impl<P: Provider> Run<P> {
         None
     }
 
-    async fn await_result(&mut self, attempt: Attempt<P>, mut answer: P::Answer) -> Option<Event> {
+    /// Every provider was tried. If one asked to be left alone for a few seconds it is asked once more after them;
+    /// if all asked for longer, the job has failed for that reason.
+    fn wait(&mut self) -> Event {
+        let now = now();
+        let paused = self.members.iter().filter_map(|member| Some((member.pause.left(now)?, member)));
+        let paused: Vec<_> = paused.collect();
+        let are_all = paused.len() == self.members.len();
+        let Some(&(left, member)) = paused.iter().min_by_key(|(left, _)| *left) else {
+            return Event::Failed(Failure::NoProvider);
+        };
+        let wait_ms = time::millis(left);
+        if self.tried == self.members.len() && left <= Failure::WAIT_MAX {
+            let (member, provider) = (Arc::clone(member), Arc::clone(member.provider.name()));
+            self.tried += 1;
+            self.stage = Stage::Waiting(member, now + left);
+            return Event::Waits { provider, wait_ms };
+        }
+        let message = "every provider asked for it".to_owned();
+        let limited = Failure::Limited { status: TOO_MANY, message, retry_after_ms: wait_ms };
+        Event::Failed(if are_all { limited } else { Failure::NoProvider })
+    }
+
+    async fn await_result(&mut self, mut attempt: Attempt<P>, mut answer: P::Answer) -> Option<Event> {
         match answer.next().await {
             Ok(Some(item)) if item.is_result() => {
-                let member = attempt.succeed();
-                let provider = Arc::clone(member.provider.name());
-                self.stage = Stage::Started(member, answer, item);
+                attempt.outcome = Outcome::Begun;
+                let provider = Arc::clone(attempt.member.provider.name());
+                self.stage = Stage::Started(attempt, answer, item);
                 Some(Event::Started { provider })
             }
             Ok(Some(item)) => {
@@ -205,22 +248,26 @@ impl<P: Provider> Run<P> {
         }
     }
 
-    async fn go_on(&mut self, member: Arc<Member<P>>, mut answer: P::Answer) -> Option<Event> {
+    async fn go_on(&mut self, attempt: Attempt<P>, mut answer: P::Answer) -> Option<Event> {
         match answer.next().await {
             Ok(Some(item)) => {
-                self.stage = Stage::Answering(member, answer);
+                self.stage = Stage::Answering(attempt, answer);
                 (item.is_result() || item.is_usage()).then(|| item.into())
             }
-            Ok(None) => Some(Event::Done),
+            Ok(None) => {
+                attempt.succeed();
+                Some(Event::Done)
+            }
             Err(failure) => {
-                member.broke_off();
-                Some(Event::Failed(failure))
+                let provider = Arc::clone(attempt.end(&failure).provider.name());
+                self.stage = Stage::BrokenOff(failure.clone());
+                Some(Event::BrokeOff { provider, failure })
             }
         }
     }
 
     fn fail(&mut self, attempt: Attempt<P>, failure: Failure) -> Event {
-        let member = if says_nothing_of_the_service(&failure) { attempt.succeed() } else { attempt.fail() };
+        let member = attempt.end(&failure);
         self.skip(&member, failure)
     }
 
@@ -230,34 +277,56 @@ impl<P: Provider> Run<P> {
     }
 }
 
-/// What one caller says may be withheld from him; that must not close the service to all others.
+/// What one caller says may be withheld from them, or be too long; that must not close the service to all others.
+/// A service that says when to come again is left alone until then, and works.
 const fn says_nothing_of_the_service(failure: &Failure) -> bool {
-    matches!(failure, Failure::Blocked { .. })
+    matches!(
+        failure,
+        Failure::Blocked { .. } | Failure::Limited { .. } | Failure::Refused { status: 413, .. }
+    )
 }
 
-/// Leave to try a provider, given back to its breaker when dropped without an outcome.
+/// Leave to try a provider. Its breaker is told one outcome of it, at the end of the answer: what was logged as a
+/// failure counts as one, and what was spoken to its end, or as far as the caller wanted it, as a success.
 struct Attempt<P> {
     member: Arc<Member<P>>,
-    is_reported: bool,
+    outcome: Outcome,
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Nothing is known: given back to the breaker when dropped.
+    Unknown,
+    /// A result came: a success when dropped, because the rest is not wanted.
+    Begun,
+    Reported,
 }
 
 impl<P> Attempt<P> {
     /// `None`: the provider is known to fail, or enough attempts that will tell are under way.
     fn begin(member: &Arc<Member<P>>) -> Option<Self> {
         match member.breaker().admit(now()) {
-            Admission::Granted => Some(Self { member: Arc::clone(member), is_reported: false }),
+            Admission::Granted => Some(Self { member: Arc::clone(member), outcome: Outcome::Unknown }),
             Admission::Busy | Admission::Open => None,
         }
     }
 
     fn succeed(mut self) -> Arc<Member<P>> {
-        self.is_reported = true;
+        self.outcome = Outcome::Reported;
         self.member.breaker().succeed(now());
         Arc::clone(&self.member)
     }
 
-    fn fail(mut self) -> Arc<Member<P>> {
-        self.is_reported = true;
+    /// The attempt ended with this failure.
+    fn end(mut self, failure: &Failure) -> Arc<Member<P>> {
+        if let Failure::Limited { retry_after_ms, .. } = failure {
+            self.member.pause.begin(Duration::from_millis(*retry_after_ms), now());
+        }
+        if says_nothing_of_the_service(failure) {
+            return self.succeed();
+        }
+        self.outcome = Outcome::Reported;
         self.member.breaker().fail(now());
         Arc::clone(&self.member)
     }
@@ -265,8 +334,10 @@ impl<P> Attempt<P> {
 
 impl<P> Drop for Attempt<P> {
     fn drop(&mut self) {
-        if !self.is_reported {
-            self.member.breaker().withdraw();
+        match self.outcome {
+            Outcome::Unknown => self.member.breaker().withdraw(),
+            Outcome::Begun => self.member.breaker().succeed(now()),
+            Outcome::Reported => {}
         }
     }
 }
@@ -331,6 +402,7 @@ mod tests {
     fn shown(event: &Event) -> String {
         match event {
             Event::Skipped { provider, failure } => format!("skipped {provider} {}", failure.code()),
+            Event::Waits { provider, wait_ms } => format!("waits {wait_ms} for {provider}"),
             Event::Started { provider } => format!("started {provider}"),
             Event::Text(text) => format!("text {text}"),
             Event::Audio(samples) => format!("audio {}", samples.len()),
@@ -338,6 +410,7 @@ mod tests {
                 format!("usage {prompt_tokens} {response_tokens}")
             }
             Event::Done => "done".to_owned(),
+            Event::BrokeOff { provider, failure } => format!("{provider} broke off {}", failure.code()),
             Event::Failed(failure) => format!("failed {}", failure.code()),
         }
     }
@@ -371,7 +444,7 @@ mod tests {
     )]
     #[case::a_failure_after_it_is_not(
         vec![breaks_after(&[text("a")]), says(&[text("b")])],
-        &["started p0", "text a", "failed stalled"]
+        &["started p0", "text a", "p0 broke off stalled", "failed stalled"]
     )]
     #[case::nothing_said_is_a_failure(vec![says(&[]), says(&[text("a")])], &["skipped p0 empty", "started p1", "text a", "done"])]
     #[case::nobody_is_left(vec![says(&[])], &["skipped p0 empty", "failed no_provider"])]
@@ -404,7 +477,8 @@ mod tests {
     async fn a_provider_that_always_breaks_off_is_not_asked_any_more() {
         let pool = pool::<false>([breaks_after(&[text("a")])]);
         for _ in 0..crate::breaker::FAILURES_MAX {
-            assert_eq!(run(&pool).await, ["started p0", "text a", "failed stalled"]);
+            let told = ["started p0", "text a", "p0 broke off stalled", "failed stalled"];
+            assert_eq!(run(&pool).await, told);
         }
         assert_eq!(run(&pool).await, ["skipped p0 breaker_open", "failed no_provider"]);
     }
@@ -416,6 +490,39 @@ mod tests {
         for _ in 0..20 {
             assert_eq!(run(&pool).await, ["skipped p0 blocked", "failed no_provider"]);
         }
+    }
+
+    fn limited(ms: u64) -> Script {
+        Script::Refuses(Failure::Limited { status: 429, message: String::new(), retry_after_ms: ms })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_says_when_to_come_again_is_waited_for_if_it_is_soon_and_there_is_no_other() {
+        let began = now();
+        let two = ["skipped p0 limited", "waits 2000 for p0", "skipped p0 limited", "failed limited"];
+        assert_eq!(run(&pool::<false>([limited(2000)])).await, two);
+        assert_eq!(now() - began, Duration::from_secs(2));
+        assert_eq!(run(&pool::<false>([limited(6000)])).await, ["skipped p0 limited", "failed limited"]);
+        let other = pool::<false>([limited(2000), says(&[text("a")])]);
+        assert_eq!(run(&other).await, ["skipped p0 limited", "started p1", "text a", "done"]);
+        let broken = pool::<false>([limited(60_000), Script::Refuses(Failure::ConnectTimeout)]);
+        let told = ["skipped p0 limited", "skipped p1 connect_timeout", "failed no_provider"];
+        assert_eq!(run(&broken).await, told, "the other one may work the next time");
+        assert_eq!(now() - began, Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_asks_before_a_provider_wants_to_be_asked_and_its_breaker_stays_closed() {
+        let mut pool = pool::<false>([limited(4000)]);
+        let mut jobs: Vec<_> = (0..30).map(|_| pool.job(())).collect();
+        for job in &mut jobs {
+            assert_eq!(job.next().await.map(|event| shown(&event)).as_deref(), Some("skipped p0 limited"));
+        }
+        drop(jobs);
+        Arc::get_mut(&mut pool.members[0]).unwrap().provider.script = says(&[text("a")]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let told = ["skipped p0 limited", "waits 3000 for p0", "started p0", "text a", "done"];
+        assert_eq!(run(&pool).await, told);
     }
 
     #[tokio::test]

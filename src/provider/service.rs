@@ -125,6 +125,7 @@ fn is_loopback(url: &Url) -> bool {
 pub(super) fn clean(body: &Body, mut failure: Failure) -> Failure {
     if let Failure::Reported { message }
     | Failure::Unreadable { message }
+    | Failure::Limited { message, .. }
     | Failure::Blocked { reason: message } = &mut failure
     {
         *message = body.clean(message);

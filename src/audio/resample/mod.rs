@@ -16,6 +16,9 @@ use super::Rate;
 /// Blocks per second: the resampler works on 5 ms at a time.
 const BLOCKS_PER_SECOND: usize = 200;
 
+/// The longest block of a rate that has none of 5 ms: 100 ms at 44.1 kHz.
+const BLOCK_MAX: usize = 4410;
+
 /// Converts one mono stream. State is kept across calls, so that chunk borders are inaudible.
 #[derive(Debug)]
 pub struct Resampler(Method);
@@ -37,6 +40,28 @@ impl Resampler {
             Fir::<3, 1>::RATES => Self(Method::Down(Box::new(Blocks::new(Fir::down())))),
             _ => Self::fft(from, to),
         }
+    }
+
+    /// Between rates that come from a file or a service. One that has no short common block with `to` is taken for
+    /// the nearest that has one, which is off by 0.1 % at most.
+    pub fn any(from: Rate, to: Rate) -> Self {
+        let unit = |rate: u32| (rate / gcd(rate, to.0)) as usize;
+        let rate = if unit(from.0) > BLOCK_MAX { (from.0 + 25) / 50 * 50 } else { from.0 };
+        if rate.is_multiple_of(BLOCKS_PER_SECOND as u32) && to.0.is_multiple_of(BLOCKS_PER_SECOND as u32) {
+            return Self::new(Rate(rate), to);
+        }
+        let block = (rate as usize / BLOCKS_PER_SECOND).next_multiple_of(unit(rate));
+        let fft = Fft::new_custom(
+            rate as usize,
+            to.0 as usize,
+            block,
+            1,
+            1,
+            WindowFunction::Hann,
+            FixedSync::Input,
+        );
+        let fft = fft.expect("neither rate is 0, and the block fits both");
+        Self(Method::Fft(Box::new(Blocks::new(fft))))
     }
 
     /// As [`Resampler::new`], by the FFT in any case.
@@ -149,6 +174,10 @@ impl<R> std::fmt::Debug for Blocks<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} → {} samples per block", self.input.len(), self.output.len())
     }
+}
+
+const fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 fn block(rate: Rate) -> usize {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::call::agent::Greeting;
 use crate::carrier::FollowUp;
+use crate::fallback;
 use crate::id::JobId;
 use crate::job;
 use crate::live::Setup;
@@ -383,9 +384,12 @@ fn a_fallback_that_fails_too_ends_with_the_apology_and_cancels_its_jobs() {
     );
     world.start_stream(start());
     world.refuse(403);
-    for _ in 0..3 {
-        let Some((llm, _)) = world.started_job(job::Kind::Think) else { break };
-        world.job(llm, job::Event::Failed(job::Failure::NoProvider));
+    for _ in 0..fallback::TURNS_LOST_MAX {
+        for _ in 0..2 {
+            let (llm, _) = world.started_job(job::Kind::Think).expect("the model is asked");
+            world.job(llm, job::Event::Failed(job::Failure::NoProvider));
+        }
+        world.pass(1000);
     }
     assert_eq!(world.rungs(), ["fallback", "last_resort"]);
     world.pass(10_000);

@@ -180,7 +180,7 @@ fn replies_are_in_order(world: &World) -> Result<(), TestCaseError> {
             Output::AgentSays { text } => prop_assert!(is_open && !text.is_empty()),
             Output::Audio(samples) => {
                 audio_len += samples.len();
-                prop_assert!(is_open && audio_len <= 120 * 24_000);
+                prop_assert!(is_open && audio_len <= 360 * 24_000);
             }
             Output::SentenceEnd => prop_assert!(is_open),
             Output::ReplyEnd => prop_assert!(std::mem::take(&mut is_open)),

@@ -1,12 +1,12 @@
 //! Anthropic's Messages API (platform.claude.com/docs/en/build-with-claude/streaming): what is asked, what a
 //! frame says.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::piece::{Complaint, End, Fault, Piece, Usage};
+use super::piece::{End, Piece, Usage};
 use super::turns::messages;
 use crate::job::Prompt;
+use crate::provider::json;
 
 /// Value of the `anthropic-version` header that every request needs.
 pub(super) const VERSION: &str = "2023-06-01";
@@ -30,73 +30,45 @@ pub(super) fn body(model: &str, max_tokens: u32, prompt: &Prompt) -> Value {
     body
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Frame {
-    MessageStart {
-        message: Message,
-    },
-    ContentBlockDelta {
-        delta: Delta,
-    },
-    MessageDelta {
-        delta: Stop,
-        usage: Option<Counts>,
-    },
-    MessageStop,
-    Error {
-        error: Complaint,
-    },
-    /// Pings, the frames around content blocks, and what is new: the documentation demands to pass them over.
-    #[serde(other)]
-    Other,
+/// Pings, the frames around content blocks, and what is new say nothing: the documentation demands to pass them over.
+pub(super) fn decode(frame: &Value) -> Piece {
+    let mut piece = Piece::default();
+    let delta = frame.get("delta");
+    match frame.get("type").and_then(Value::as_str).unwrap_or_default() {
+        "message_start" => piece.usage = usage(frame.pointer("/message/usage")),
+        // Thoughts, signatures and arguments of tools are deltas of other types.
+        "content_block_delta" => piece.text = words(delta),
+        "content_block_start" => piece.text = words(frame.get("content_block")),
+        "message_delta" => {
+            piece.usage = usage(frame.get("usage"));
+            piece.end = end(delta);
+        }
+        "message_stop" => piece.end = Some(End::Last),
+        // A server that does not stream.
+        "message" => {
+            piece.text = json::words(frame.get("content"));
+            piece.usage = usage(frame.get("usage"));
+            piece.end = end(Some(frame)).or(Some(End::Last));
+        }
+        _ => {}
+    }
+    piece
 }
 
-#[derive(Deserialize)]
-struct Message {
-    usage: Option<Counts>,
+fn words(block: Option<&Value>) -> String {
+    let kind = block.and_then(|block| block.get("type")?.as_str());
+    let is_text = kind.is_none_or(|kind| matches!(kind, "text_delta" | "text"));
+    let text = block.filter(|_| is_text).and_then(|block| block.get("text")?.as_str());
+    text.unwrap_or_default().to_owned()
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Delta {
-    TextDelta {
-        text: String,
-    },
-    /// Thoughts, signatures, arguments of tools.
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct Stop {
-    stop_reason: Option<String>,
+fn end(stop: Option<&Value>) -> Option<End> {
+    let reason = json::reason(stop?.get("stop_reason"));
+    reason.filter(|reason| *reason == "refusal").map(|reason| End::Withheld(reason.to_owned()))
 }
 
 /// Counts of the whole answer so far; those of `message_start` hold one token of output or so.
-#[derive(Deserialize)]
-struct Counts {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-}
-
-pub(super) fn decode(frame: &str) -> Result<Piece, Fault> {
-    let mut piece = Piece::default();
-    match serde_json::from_str(frame)? {
-        Frame::MessageStart { message } => piece.usage = usage(message.usage),
-        Frame::ContentBlockDelta { delta: Delta::TextDelta { text } } => piece.text = text,
-        Frame::MessageDelta { delta, usage: counts } => {
-            piece.usage = usage(counts);
-            piece.end = delta.stop_reason.filter(|reason| reason == "refusal").map(End::Withheld);
-        }
-        Frame::MessageStop => piece.end = Some(End::Last),
-        Frame::Error { error } => return Err(error.into()),
-        Frame::ContentBlockDelta { delta: Delta::Other } | Frame::Other => {}
-    }
-    Ok(piece)
-}
-
-fn usage(counts: Option<Counts>) -> Usage {
-    let usage = |counts: Counts| Usage { prompt: counts.input_tokens, response: counts.output_tokens };
-    counts.map_or_else(Usage::default, usage)
+fn usage(counts: Option<&Value>) -> Usage {
+    let count = |name| json::count(counts.and_then(|counts| counts.get(name)));
+    Usage { prompt: count("input_tokens"), response: count("output_tokens") }
 }

@@ -6,6 +6,7 @@ mod anthropic;
 mod gemini;
 mod ollama;
 mod openai;
+mod opening;
 mod piece;
 mod reply;
 mod turns;
@@ -17,11 +18,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use self::piece::{Fault, Piece};
+use self::opening::Habit;
+use self::piece::{End, Fault, Piece};
 pub use self::reply::Reply;
 use self::reply::{Framing, Source};
 use super::http::{self, Client, Credential, Deadlines, Error, Timeouts, Transport};
-use super::pool;
+use super::{json, pool, refusal};
 use crate::job::{Failure, Prompt};
 use crate::secret::Secret;
 
@@ -147,18 +149,34 @@ impl Kind {
         }
     }
 
+    /// What a frame says: usually one document, and several where a server puts them together.
     fn decode(self, frame: &str) -> Result<Piece, Fault> {
-        match self {
-            Self::Gemini => gemini::decode(frame),
-            Self::OpenAi => openai::decode(frame),
-            Self::Anthropic => anthropic::decode(frame),
-            Self::Ollama => ollama::decode(frame),
+        let mut all = Piece::default();
+        if openai::is_last(frame) {
+            all.end = Some(End::Last);
+            return Ok(all);
         }
+        let documents = json::documents(frame).map_err(Fault::Unreadable)?;
+        if documents.is_empty() || documents.iter().any(|document| !document.is_object()) {
+            return Err(Fault::Unreadable("not a JSON object".to_owned()));
+        }
+        for document in &documents {
+            if let Some(error) = refusal::complaint(document) {
+                return Err(Fault::Failed(refusal::reported(error, str::to_owned)));
+            }
+            all.add(match self {
+                Self::Gemini => gemini::decode(document)?,
+                Self::OpenAi => openai::decode(document),
+                Self::Anthropic => anthropic::decode(document),
+                Self::Ollama => ollama::decode(document),
+            });
+        }
+        Ok(all)
     }
 
     fn framing(self) -> Framing {
         match self {
-            Self::Gemini | Self::OpenAi | Self::Anthropic => Framing::Events(Default::default()),
+            Self::Gemini | Self::OpenAi | Self::Anthropic => Framing::Begin,
             Self::Ollama => Framing::Lines(Default::default()),
         }
     }
@@ -173,6 +191,7 @@ pub struct Provider {
     max_tokens: u32,
     url: Url,
     client: Client,
+    habit: Habit,
 }
 
 impl Provider {
@@ -186,6 +205,7 @@ impl Provider {
             url: http::url(config.endpoint(), &kind.path(&model))?,
             client: Client::new(transport, config.timeouts.over(Deadlines::default()), credential)?,
             model,
+            habit: Habit::default(),
         })
     }
 }
@@ -210,7 +230,7 @@ impl pool::Provider for Provider {
         };
         let body = self.client.send(request).await?;
         let Deadlines { first_byte, between_bytes, .. } = self.client.deadlines();
-        let source = Source::new(self.kind, body);
+        let source = Source::new(self.kind, body, &self.habit);
         Ok(Reply::new(source, first_byte.saturating_sub(began.elapsed()), between_bytes))
     }
 }

@@ -1,12 +1,12 @@
 //! Chat completions as OpenAI and many others serve them (platform.openai.com/docs/api-reference/chat): what is
 //! asked, what a frame says.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::piece::{Complaint, End, Fault, Piece, Usage};
+use super::piece::{End, Piece, Usage};
 use super::turns::messages_with_system;
 use crate::job::Prompt;
+use crate::provider::json;
 
 /// The last event of a stream, which is not JSON.
 const LAST: &str = "[DONE]";
@@ -26,49 +26,35 @@ pub(super) fn body(model: &str, max_tokens: u32, prompt: &Prompt) -> Value {
     body
 }
 
-#[derive(Deserialize)]
-struct Frame {
-    error: Option<Complaint>,
-    /// Empty in the frame of the counts; some services leave it out or say null.
-    choices: Option<Vec<Choice>>,
-    usage: Option<Counts>,
+/// Whether a frame is the one after the last; some put it into quotes.
+pub(super) fn is_last(frame: &str) -> bool {
+    frame.trim().trim_matches('"').eq_ignore_ascii_case(LAST)
 }
 
-#[derive(Deserialize)]
-struct Choice {
-    delta: Option<Delta>,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Delta {
-    content: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Counts {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-}
-
-pub(super) fn decode(frame: &str) -> Result<Piece, Fault> {
-    if frame.trim() == LAST {
-        return Ok(Piece { end: Some(End::Last), ..Piece::default() });
+pub(super) fn decode(frame: &Value) -> Piece {
+    let choice =
+        frame.get("choices").and_then(Value::as_array).and_then(|choices| choices.iter().find(is_first));
+    let get = |name| choice.and_then(|choice| choice.get(name)).filter(|value| value.is_object());
+    // A server that does not stream has a message in place of its changes.
+    let delta = get("delta").or_else(|| get("message"));
+    // Reasoning has fields of its own, which are not words.
+    let content =
+        delta.map_or_else(|| choice.and_then(|choice| choice.get("text")), |delta| delta.get("content"));
+    let refusal = json::reason(delta.and_then(|delta| delta.get("refusal")));
+    let finish = json::reason(choice.and_then(|choice| choice.get("finish_reason")));
+    let count = |name| json::count(frame.get("usage").and_then(|usage| usage.get(name)));
+    Piece {
+        text: json::words(content),
+        usage: Usage { prompt: count("prompt_tokens"), response: count("completion_tokens") },
+        end: refusal.map(|_| End::Withheld("refusal".to_owned())).or_else(|| finish.map(end)),
     }
-    let frame: Frame = serde_json::from_str(frame)?;
-    if let Some(complaint) = frame.error {
-        return Err(complaint.into());
-    }
-    let choice = frame.choices.unwrap_or_default().into_iter().next();
-    let (delta, finish) = choice.map_or((None, None), |it| (it.delta, it.finish_reason));
-    let usage = |counts: Counts| Usage { prompt: counts.prompt_tokens, response: counts.completion_tokens };
-    Ok(Piece {
-        text: delta.and_then(|delta| delta.content).unwrap_or_default(),
-        usage: frame.usage.map_or_else(Usage::default, usage),
-        end: finish.map(end),
-    })
 }
 
-fn end(reason: String) -> End {
-    if reason == "content_filter" { End::Withheld(reason) } else { End::Spoken }
+/// Other choices were not asked for.
+fn is_first(choice: &&Value) -> bool {
+    choice.get("index").is_none_or(|index| index.is_null() || json::count(Some(index)) == Some(0))
+}
+
+fn end(reason: &str) -> End {
+    if reason == "content_filter" { End::Withheld(reason.to_owned()) } else { End::Spoken }
 }

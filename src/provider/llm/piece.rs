@@ -1,7 +1,5 @@
 //! What one frame of any vendor says, and what a whole answer is made of. Pure.
 
-use serde::Deserialize;
-
 use super::super::pool::Item;
 use crate::job::Failure;
 
@@ -35,26 +33,21 @@ pub(super) enum End {
 }
 
 /// Why a frame says nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(super) enum Fault {
-    #[error(transparent)]
-    Unreadable(#[from] serde_json::Error),
-    #[error("{0}")]
-    Reported(String),
+    /// It is no frame: passed over, and told if there are no words in the others.
+    Unreadable(String),
+    /// The service says that it failed.
+    Failed(Failure),
 }
 
-/// An error that a vendor words inside of an answer.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Complaint {
-    Words(String),
-    Message { message: String },
-}
-
-impl From<Complaint> for Fault {
-    fn from(complaint: Complaint) -> Self {
-        let (Complaint::Words(message) | Complaint::Message { message }) = complaint;
-        Self::Reported(message)
+impl Piece {
+    /// Adds what the next document of the same frame says.
+    pub(super) fn add(&mut self, next: Self) {
+        self.text.push_str(&next.text);
+        self.usage.prompt = next.usage.prompt.or(self.usage.prompt);
+        self.usage.response = next.usage.response.or(self.usage.response);
+        self.end = next.end.or_else(|| self.end.take());
     }
 }
 

@@ -7,8 +7,10 @@ use tokio::time::timeout;
 use super::super::http::Body;
 use super::super::lines::{Error, Events, Lines};
 use super::super::pool::{Answer, Item};
+use super::super::service;
 use super::Kind;
-use super::piece::{Fault, Progress, Stage};
+use super::opening::{Habit, Opening};
+use super::piece::{Fault, Piece, Progress, Stage};
 use crate::job::Failure;
 
 /// When all was said, the counts and the end of the answer follow at once. Whoever waits for the end is not kept
@@ -31,47 +33,86 @@ pub(super) struct Source {
     kind: Kind,
     body: Body,
     framing: Framing,
+    opening: Opening,
+    /// Why the first frame that was none could not be read.
+    odd: Option<String>,
 }
 
 /// How frames are told apart.
 #[derive(Debug)]
 pub(super) enum Framing {
+    /// Events, unless the first byte says otherwise.
+    Begin,
     /// Server-sent events.
     Events(Events),
-    /// One JSON object in each line.
+    /// One JSON object in each line; a server that writes events all the same is understood.
     Lines(Lines),
+    /// A document in place of the events that were asked for, or several.
+    Documents(Vec<u8>),
 }
 
 impl Framing {
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        if let (Self::Begin, Some(first)) = (&self, bytes.iter().find(|byte| !byte.is_ascii_whitespace())) {
+            let is_document = matches!(first, b'{' | b'[');
+            *self = if is_document { Self::Documents(Vec::new()) } else { Self::Events(Events::default()) };
+        }
         match self {
+            Self::Begin => {}
             Self::Events(events) => events.push(bytes),
             Self::Lines(lines) => lines.push(bytes),
+            Self::Documents(all) => all.extend_from_slice(bytes),
         }
+    }
+
+    /// The last frame, if its end of line is missing.
+    pub(super) fn finish(&mut self) -> Result<Option<String>, Error> {
+        let rest = match self {
+            Self::Begin => None,
+            Self::Events(events) => events.finish()?,
+            Self::Lines(lines) => Some(frame_of_line(&lines.finish())),
+            Self::Documents(all) => Some(String::from_utf8_lossy(&std::mem::take(all)).into_owned()),
+        };
+        Ok(rest.filter(|rest| !rest.trim().is_empty()))
     }
 
     pub(super) fn next_frame(&mut self) -> Result<Option<String>, Error> {
         match self {
+            Self::Begin | Self::Documents(_) => Ok(None),
             Self::Events(events) => events.next_event(),
-            Self::Lines(lines) => loop {
-                match lines.next_line()? {
-                    Some("") => {}
-                    line => return Ok(line.map(str::to_owned)),
+            Self::Lines(lines) => {
+                while let Some(line) = lines.next_line()? {
+                    let frame = frame_of_line(&line);
+                    if !frame.is_empty() {
+                        return Ok(Some(frame));
+                    }
                 }
-            },
+                Ok(None)
+            }
         }
     }
 }
 
+fn frame_of_line(line: &str) -> String {
+    let line = line.trim_start_matches('\u{FEFF}').trim();
+    let is_none = [":", "event:", "id:", "retry:"].iter().any(|field| line.starts_with(field));
+    if is_none { String::new() } else { line.strip_prefix("data:").unwrap_or(line).trim().to_owned() }
+}
+
 impl Source {
-    pub(super) fn new(kind: Kind, body: Body) -> Self {
-        Self { kind, body, framing: kind.framing() }
+    pub(super) fn new(kind: Kind, body: Body, habit: &Habit) -> Self {
+        Self { kind, body, framing: kind.framing(), opening: Opening::new(habit), odd: None }
     }
 
-    fn fault(&self, fault: &Fault) -> Failure {
-        match fault {
-            Fault::Unreadable(error) => self.body.unreadable(error),
-            Fault::Reported(message) => self.body.reported(message),
+    /// What a frame says; nothing if it is none.
+    fn decode(&mut self, frame: &str) -> Result<Option<Piece>, Failure> {
+        match self.kind.decode(frame) {
+            Ok(piece) => Ok(Some(piece)),
+            Err(Fault::Unreadable(error)) => {
+                self.odd.get_or_insert(error);
+                Ok(None)
+            }
+            Err(Fault::Failed(failure)) => Err(service::clean(&self.body, failure)),
         }
     }
 }
@@ -81,45 +122,60 @@ impl Reply {
         Self { source, progress: Progress::default(), patience, between_words }
     }
 
-    /// The next words; `None`: there are no more.
+    /// The next words that may be told; `None`: there are no more.
     async fn words(&mut self) -> Result<Option<String>, Failure> {
-        loop {
+        while let Some(text) = self.text().await? {
+            if let Some(words) = self.source.opening.push(&text) {
+                return Ok(Some(words));
+            }
+        }
+        Ok(self.source.opening.finish())
+    }
+
+    /// The next text as the model writes it; `None`: there is no more.
+    async fn text(&mut self) -> Result<Option<String>, Failure> {
+        while self.progress.stage != Stage::Over {
             let frame =
                 self.source.framing.next_frame().map_err(|error| self.source.body.unreadable(error))?;
             if let Some(frame) = frame {
-                let piece = self.source.kind.decode(&frame).map_err(|fault| self.source.fault(&fault))?;
+                let Some(piece) = self.source.decode(&frame)? else { continue };
                 if let Some(text) = self.progress.take(piece)? {
                     return Ok(Some(text));
                 }
             } else {
                 match self.source.body.next_chunk().await? {
                     Some(chunk) => self.source.framing.push(&chunk),
-                    None => self.end()?,
+                    None => return self.end(),
                 }
             }
-            if self.progress.stage == Stage::Over {
-                return Ok(None);
-            }
         }
+        Ok(None)
     }
 
-    /// No more bytes come.
-    fn end(&mut self) -> Result<(), Failure> {
-        match self.progress.stage {
-            Stage::Mute => Err(self.source.body.unreadable("it ends without a whole frame")),
-            Stage::Wordless | Stage::Speaking => Err(self.source.body.cut("it ends without a last frame")),
-            Stage::Spoken | Stage::Over => {
-                self.progress.stage = Stage::Over;
-                Ok(())
+    /// No more bytes come, and the connection ended well: that ends an answer, whether or not a last frame says so.
+    /// Many servers send none. The words of a last frame without its end of line are part of it.
+    fn end(&mut self) -> Result<Option<String>, Failure> {
+        let rest = self.source.framing.finish().map_err(|error| self.source.body.unreadable(error))?;
+        let piece = rest.as_ref().map(|frame| self.source.decode(frame)).transpose()?;
+        let is_cut = matches!(piece, Some(None));
+        let words = piece.flatten().map(|piece| self.progress.take(piece)).transpose()?.flatten();
+        match (self.progress.stage, &self.source.odd) {
+            (Stage::Mute | Stage::Wordless, Some(odd)) => return Err(self.source.body.unreadable(odd)),
+            (Stage::Mute, None) => return Err(self.source.body.unreadable("it ends without a whole frame")),
+            (Stage::Speaking, _) if is_cut => {
+                return Err(self.source.body.cut("it ends in the middle of a frame"));
             }
+            (_, _) => self.progress.stage = Stage::Over,
         }
+        Ok(words)
     }
 }
 
 impl Answer for Reply {
     async fn next(&mut self) -> Result<Option<Item>, Failure> {
         if self.progress.stage == Stage::Over {
-            return Ok(self.progress.take_usage());
+            let words = self.source.opening.finish().map(Item::Text);
+            return Ok(words.or_else(|| self.progress.take_usage()));
         }
         let is_spoken = self.progress.stage == Stage::Spoken;
         let patience = if is_spoken { TAIL_MAX } else { self.patience };
@@ -129,7 +185,8 @@ impl Answer for Reply {
             // What goes wrong after all was said is nobody's loss.
             (_, Stage::Spoken | Stage::Over) => {
                 self.progress.stage = Stage::Over;
-                Ok(self.progress.take_usage())
+                let words = self.source.opening.finish().map(Item::Text);
+                Ok(words.or_else(|| self.progress.take_usage()))
             }
             (Ok(Ok(None)), _) => Ok(None),
             (Ok(Err(failure)), _) => Err(failure),

@@ -4,7 +4,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::super::pool::Item;
-use super::piece::{Progress, Stage};
+use super::piece::{End, Progress, Stage, Usage};
 use super::*;
 use crate::dialogue::{Dialogue, Speaker};
 
@@ -23,7 +23,7 @@ fn read(kind: Kind, stream: &str) -> (Vec<String>, Result<Stage, Failure>, Optio
     while let Some(frame) = framing.next_frame().unwrap() {
         let piece = match kind.decode(&frame) {
             Ok(piece) => piece,
-            Err(Fault::Reported(message)) => return (words, Err(Failure::Reported { message }), None),
+            Err(Fault::Failed(failure)) => return (words, Err(failure), None),
             Err(Fault::Unreadable(_)) => {
                 return (words, Err(Failure::Unreadable { message: String::new() }), None);
             }
@@ -217,6 +217,110 @@ fn garbage_is_unreadable_and_strange_frames_say_nothing(
     }
     let strange = r#"{"type":"from_the_future","x":[null,{"y":1}]}"#;
     assert_eq!(kind.decode(strange).unwrap(), Piece::default());
+}
+
+/// Deltas of chat completions as other servers than OpenAI write them.
+#[rstest]
+#[case::parts(
+    r#"{"choices":[{"delta":{"content":[{"type":"text","text":"a"},{"type":"thinking","text":"b"}]}}]}"#,
+    "a"
+)]
+#[case::null(r#"{"choices":[{"delta":{"content":null,"reasoning_content":"b"}}]}"#, "")]
+#[case::reasoning(
+    r#"{"choices":[{"delta":{"content":"","reasoning":"b","reasoning_details":[{"text":"b"}]}}]}"#,
+    ""
+)]
+#[case::no_choices(r#"{"choices":[],"prompt_filter_results":[]}"#, "")]
+#[case::null_choices(r#"{"choices":null,"usage":null,"error":null}"#, "")]
+#[case::a_null_delta(r#"{"choices":[{"delta":null,"finish_reason":""}]}"#, "")]
+#[case::another_choice(r#"{"choices":[{"index":1,"delta":{"content":"b"}}]}"#, "")]
+#[case::two_choices(
+    r#"{"choices":[{"index":1,"delta":{"content":"b"}},{"index":0,"delta":{"content":"a"}}]}"#,
+    "a"
+)]
+#[case::an_index_in_words(r#"{"choices":[{"index":"0","delta":{"content":"a"}}]}"#, "a")]
+#[case::a_message(
+    r#"{"choices":[{"message":{"role":"assistant","content":"a"},"finish_reason":null}]}"#,
+    "a"
+)]
+#[case::a_completion(r#"{"choices":[{"text":"a"}]}"#, "a")]
+#[case::half_a_character(r#"{"choices":[{"delta":{"content":"a\ud83d"}}]}"#, "a\u{FFFD}")]
+#[case::two_documents(
+    "{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n{\"choices\":[{\"delta\":{\"content\":\"b\"}}]}",
+    "ab"
+)]
+#[case::mistyped_counts(r#"{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":"many"}}"#, "a")]
+fn a_delta_is_its_words(#[case] frame: &str, #[case] words: &str) {
+    let piece = Kind::OpenAi.decode(frame).unwrap();
+    assert_eq!((piece.text.as_str(), piece.end, piece.usage), (words, None, Usage::default()));
+}
+
+#[rstest]
+#[case::done("[DONE]", Some(End::Last))]
+#[case::quoted("\"[DONE]\"", Some(End::Last))]
+#[case::small(" [done] ", Some(End::Last))]
+#[case::stop(r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#, Some(End::Spoken))]
+#[case::length(r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#, Some(End::Spoken))]
+#[case::tools(
+    r#"{"choices":[{"delta":{"tool_calls":[{"index":0}]},"finish_reason":"tool_calls"}]}"#,
+    Some(End::Spoken)
+)]
+#[case::refused(r#"{"choices":[{"delta":{"refusal":"I cannot."}}]}"#, Some(End::Withheld("refusal".into())))]
+#[case::not_refused(r#"{"choices":[{"delta":{"refusal":null}}]}"#, None)]
+fn a_frame_ends_an_answer_or_not(#[case] frame: &str, #[case] end: Option<End>) {
+    assert_eq!(Kind::OpenAi.decode(frame).unwrap().end, end);
+}
+
+#[rstest]
+#[case::text(r#"{"error":"model not loaded"}"#, "reported")]
+#[case::a_list(r#"{"errors":[{"message":"no"}]}"#, "reported")]
+#[case::an_object(r#"{"object":"error","message":"no","code":400}"#, "reported")]
+#[case::beside_a_choice(r#"{"error":{"code":502,"message":"Provider disconnected"},"choices":[{"delta":{"content":""},"finish_reason":"error"}]}"#, "reported")]
+#[case::a_wait(r#"{"error":{"code":429,"details":[{"retryDelay":"2s"}]}}"#, "limited")]
+#[case::a_filter(r#"{"error":{"code":"content_filter"}}"#, "blocked")]
+fn an_error_in_any_shape_is_a_failure(#[case] frame: &str, #[case] code: &str) {
+    let Err(Fault::Failed(failure)) = Kind::OpenAi.decode(frame) else { panic!("no failure") };
+    assert_eq!(failure.code(), code);
+}
+
+#[rstest]
+#[case::anthropic_whole(Kind::Anthropic, r#"{"type":"message","content":[{"type":"thinking","thinking":"b"},{"type":"text","text":"a"}],"stop_reason":"end_turn"}"#)]
+#[case::anthropic_in_the_block(
+    Kind::Anthropic,
+    r#"{"type":"content_block_start","content_block":{"type":"text","text":"a"}}"#
+)]
+#[case::gemini_in_a_list(Kind::Gemini, r#"[{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}]"#)]
+#[case::gemini_nulls(Kind::Gemini, r#"{"candidates":[{"content":{"parts":[null,{"text":"a","thought":null}]},"finishReason":null}],"promptFeedback":null,"usageMetadata":[]}"#)]
+#[case::gemini_unspecified(
+    Kind::Gemini,
+    r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"FINISH_REASON_UNSPECIFIED"}]}"#
+)]
+#[case::ollama_generate(Kind::Ollama, r#"{"response":"a","done":false}"#)]
+#[case::ollama_nulls(
+    Kind::Ollama,
+    r#"{"message":{"content":"a","thinking":null,"tool_calls":null},"done":null,"eval_count":"7"}"#
+)]
+fn side_fields_of_the_others_decide_nothing(#[case] kind: Kind, #[case] frame: &str) {
+    assert_eq!(kind.decode(frame).unwrap().text, "a");
+}
+
+#[rstest]
+#[case::a_document(Kind::OpenAi, "\n {\n \"choices\": [{\"message\": {\"content\": \"a\"}}]\n}\n")]
+#[case::lines(Kind::OpenAi, "{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n{\"choices\":[]}\n")]
+#[case::a_list(Kind::Gemini, "[{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]}\n,{}]")]
+#[case::no_end_of_line(Kind::Ollama, "{\"message\":{\"content\":\"a\"}}")]
+#[case::events(Kind::Ollama, ": ping\n\nevent: x\ndata: {\"message\":{\"content\":\"a\"}}\n\n")]
+fn an_answer_in_another_framing_is_read(#[case] kind: Kind, #[case] stream: &str) {
+    for piece in [1, 1000] {
+        let (mut framing, mut frames) = (kind.framing(), Vec::new());
+        for piece in stream.as_bytes().chunks(piece) {
+            framing.push(piece);
+            frames.extend(std::iter::from_fn(|| framing.next_frame().unwrap()));
+        }
+        frames.extend(framing.finish().unwrap());
+        let words: Vec<_> = frames.iter().map(|frame| kind.decode(frame).unwrap().text).collect();
+        assert_eq!(words.concat(), "a");
+    }
 }
 
 #[test]

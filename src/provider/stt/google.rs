@@ -2,7 +2,6 @@
 //! most. An API key is enough for v1; v2 wants a project and OAuth.
 
 use reqwest::Url;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Task;
@@ -10,7 +9,7 @@ use crate::audio::Rate;
 use crate::base64;
 use crate::job::Failure;
 use crate::provider::http::{self, Error};
-use crate::provider::json::{self, ErrorObject};
+use crate::provider::json;
 
 /// The model for what was said on a telephone (Speech-to-Text, "Transcription models").
 pub(super) const MODEL: &str = "phone_call";
@@ -38,33 +37,15 @@ pub(super) fn body(task: &Task<'_>) -> Value {
     })
 }
 
-/// Silence gives a reply without results.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Reply {
-    results: Vec<Stretch>,
-    error: Option<ErrorObject>,
-}
-
-/// What was said between two pauses.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Stretch {
-    alternatives: Vec<Alternative>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Alternative {
-    transcript: String,
-}
-
+/// Silence gives a reply without results; a result is what was said between two pauses.
 pub(super) fn transcript(reply: &[u8]) -> Result<String, Failure> {
-    let Reply { results, error } = json::object(reply)?;
-    if let Some(error) = error {
-        return Err(error.into_failure());
-    }
-    let best = results.iter().filter_map(|stretch| stretch.alternatives.first());
-    let stretches = best.map(|alternative| alternative.transcript.trim()).filter(|text| !text.is_empty());
-    Ok(stretches.collect::<Vec<_>>().join(" "))
+    let reply = json::object(reply)?;
+    let results = match reply.get("results") {
+        None | Some(Value::Null) => return Ok(String::new()),
+        Some(Value::Array(results)) => results,
+        Some(_) => return Err(Failure::Unreadable { message: "results are no list".to_owned() }),
+    };
+    let best = results.iter().map(|result| json::words(result.pointer("/alternatives/0/transcript")));
+    let stretches: Vec<_> = best.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect();
+    Ok(stretches.join(" "))
 }

@@ -66,6 +66,41 @@ type Parser = fn(&[u8]) -> Result<String, Failure>;
 )]
 #[case::openai(openai::transcript, r#"{"text":" Hello.","usage":{"type":"tokens"}}"#, " Hello.")]
 #[case::openai_silence(openai::transcript, r#"{"text":""}"#, "")]
+#[case::openai_null(openai::transcript, r#"{"text":null,"error":null,"usage":"none"}"#, "")]
+#[case::openai_null_and_another_place(openai::transcript, r#"{"text":null,"transcript":"Hello."}"#, "Hello.")]
+#[case::openai_plain_text(openai::transcript, "Hello.\n", "Hello.")]
+#[case::openai_quoted(openai::transcript, "\"Hello.\"", "Hello.")]
+#[case::openai_byte_order_mark(openai::transcript, "\u{FEFF}{\"text\":\"Hello.\"}", "Hello.")]
+#[case::a_transcript(openai::transcript, r#"{"transcript":"Hello."}"#, "Hello.")]
+#[case::a_transcription(openai::transcript, r#"{"transcription":"Hello."}"#, "Hello.")]
+#[case::a_nested_one(openai::transcript, r#"{"result":{"text":"Hello."}}"#, "Hello.")]
+#[case::deepgram(
+    openai::transcript,
+    r#"{"results":{"channels":[{"alternatives":[{"transcript":"Hello."}]}]}}"#,
+    "Hello."
+)]
+#[case::results(
+    openai::transcript,
+    r#"{"results":[{"alternatives":[{"transcript":"Hello."}]},{"transcript":"Yes."}]}"#,
+    "Hello. Yes."
+)]
+#[case::segments_alone(
+    openai::transcript,
+    r#"{"segments":[{"text":"Hello."},{"text":"Yes."}]}"#,
+    "Hello. Yes."
+)]
+#[case::verbose(openai::transcript, r#"{"text":"x","segments":[{"text":"Hello.","no_speech_prob":0.01,"avg_logprob":-0.2},{"text":"Thank you for watching.","no_speech_prob":0.9,"avg_logprob":-1.4}]}"#, "Hello.")]
+#[case::verbose_and_unsure(
+    openai::transcript,
+    r#"{"segments":[{"text":"Thank you.","no_speech_prob":0.7,"avg_logprob":-0.3}]}"#,
+    "Thank you."
+)]
+#[case::google_null(google::transcript, r#"{"results":null,"error":null}"#, "")]
+#[case::google_mistyped(
+    google::transcript,
+    r#"{"results":[{"alternatives":[{"transcript":"Hello","confidence":"high"}],"languageCode":7}]}"#,
+    "Hello"
+)]
 fn a_good_reply_is_its_words(#[case] parse: Parser, #[case] reply: &str, #[case] transcript: &str) {
     assert_eq!(parse(reply.as_bytes()).as_deref(), Ok(transcript));
 }
@@ -86,7 +121,11 @@ fn a_good_reply_is_its_words(#[case] parse: Parser, #[case] reply: &str, #[case]
 #[case::google_wrong_type(google::transcript, r#"{"results":"none"}"#, "unreadable")]
 #[case::openai_error(openai::transcript, r#"{"error":{"message":"no"}}"#, "reported")]
 #[case::openai_without_text(openai::transcript, "{}", "unreadable")]
-#[case::openai_plain_text(openai::transcript, "Hello.", "unreadable")]
+#[case::openai_page(openai::transcript, "<html>Sign in</html>", "unreadable")]
+#[case::openai_nothing(openai::transcript, "", "unreadable")]
+#[case::openai_error_in_words(openai::transcript, r#"{"error":"no"}"#, "reported")]
+#[case::openai_error_of_a_server(openai::transcript, r#"{"detail":"no"}"#, "reported")]
+#[case::openai_broken(openai::transcript, r#"{"text":"He"#, "unreadable")]
 fn a_reply_without_a_transcript_is_a_failure(#[case] parse: Parser, #[case] reply: &str, #[case] code: &str) {
     assert_eq!(parse(reply.as_bytes()).unwrap_err().code(), code);
 }

@@ -9,7 +9,7 @@ use crate::job::Failure;
 use crate::provider::generate::{self, Finish, Reply};
 use crate::provider::http::{Body, Error};
 use crate::provider::lines::Events;
-use crate::provider::pcm::{self, Decoder};
+use crate::provider::pcm::{Declared, Decoder};
 use crate::provider::service;
 
 /// Of the models for speech the one that streams (Gemini API, "Speech generation").
@@ -47,8 +47,8 @@ impl Speech {
         let reply = Reply::read(event.as_bytes())?;
         let mut samples = Vec::new();
         for blob in reply.blobs() {
-            let bytes = base64::decode(&blob.data)?;
-            samples.extend(self.decoder(&blob.mime_type)?.push(&bytes));
+            let bytes = base64::decode(blob.data)?;
+            samples.extend(self.decoder(blob.mime_type)?.push(&bytes)?);
         }
         self.finish = reply.finish().filter(|finish| *finish != Finish::Open).or(self.finish);
         Ok(samples)
@@ -57,21 +57,24 @@ impl Speech {
     /// The last samples, after the last event.
     pub(super) fn end(&mut self) -> Result<Vec<i16>, Failure> {
         match (self.decoder.take(), self.finish) {
-            (Some(decoder), Some(Finish::Stop)) => Ok(decoder.finish()),
+            // A stream that ends well after a sound has ended, whether or not it says so.
+            (Some(decoder), Some(Finish::Stop | Finish::MaxTokens) | None) => decoder.finish(),
             (None, Some(_)) => Err(Failure::Empty),
             (Some(_), Some(_)) => Err(Failure::Cut { message: "the model gave up in the middle".to_owned() }),
-            (_, None) => Err(Failure::Cut { message: "the stream ended before the answer did".to_owned() }),
+            (None, None) => {
+                Err(Failure::Cut { message: "the stream ended before the answer did".to_owned() })
+            }
         }
     }
 
     /// The stream has one format; a change of it would be noise.
     fn decoder(&mut self, mime_type: &str) -> Result<&mut Decoder, Failure> {
-        let rate = pcm::rate_of(mime_type)?;
+        let declared = Declared::of(mime_type);
         let decoder = match self.decoder.take() {
-            None => Decoder::new(rate)?,
-            Some(decoder) if decoder.rate() == rate => decoder,
+            None => Decoder::new(declared),
+            Some(decoder) if *decoder.declared() == declared => decoder,
             Some(_) => {
-                let message = format!("the audio changed to {} Hz", rate.0);
+                let message = format!("the audio changed to {} Hz", declared.rate().0);
                 return Err(Failure::Unreadable { message });
             }
         };

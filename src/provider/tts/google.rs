@@ -1,7 +1,6 @@
 //! Google Cloud Text-to-Speech v1, `text:synthesize`: the whole sentence in one reply.
 
 use reqwest::Url;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Task;
@@ -9,8 +8,7 @@ use crate::audio::Rate;
 use crate::base64;
 use crate::job::Failure;
 use crate::provider::http::{self, Body, Error};
-use crate::provider::json::{self, ErrorObject};
-use crate::provider::{pcm, service};
+use crate::provider::{json, pcm, service};
 
 /// Twelve mebibytes of audio in base64: four minutes, more than the longest sentence.
 const REPLY_BYTES_MAX: usize = 16 << 20;
@@ -40,18 +38,12 @@ pub(super) fn body(task: &Task<'_>) -> Value {
     json!({ "input": { "text": task.text }, "voice": voice, "audioConfig": audio })
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Reply {
-    audio_content: String,
-    error: Option<ErrorObject>,
-}
-
 pub(super) fn samples(reply: &[u8]) -> Result<Vec<i16>, Failure> {
-    let Reply { audio_content, error } = json::object(reply)?;
-    match error {
-        Some(error) => Err(error.into_failure()),
-        None => pcm::whole(&base64::decode(&audio_content)?),
+    let reply = json::object(reply)?;
+    match reply.get("audioContent") {
+        None | Some(Value::Null) => Err(Failure::Empty),
+        Some(Value::String(audio)) => pcm::whole(&base64::decode(audio)?),
+        Some(_) => Err(Failure::Unreadable { message: "audioContent is no text".to_owned() }),
     }
 }
 

@@ -178,7 +178,7 @@ impl pool::Provider for Provider {
         Ok(match self.kind {
             Kind::Google => Answer::Google(google::Answer::new(body)),
             Kind::Gemini => Answer::Gemini(gemini::Answer::new(body)),
-            Kind::OpenAi => Answer::OpenAi(openai::Answer::new(body)?),
+            Kind::OpenAi => Answer::OpenAi(openai::Answer::new(body)),
         })
     }
 }

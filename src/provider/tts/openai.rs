@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Task;
 use crate::job::Failure;
 use crate::provider::http::{self, Body, Error};
-use crate::provider::pcm::{self, Decoder};
+use crate::provider::pcm::{Declared, Decoder};
 use crate::provider::service;
 
 /// Announced to end in January 2027 with no successor named (openai-python 3.52.0).
@@ -40,19 +40,17 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A server that does not say what it sends is taken at our word, which asked for PCM.
-    pub(super) fn new(body: Body) -> Result<Self, Failure> {
-        let content_type = Some(body.content_type()).filter(|it| !it.is_empty()).unwrap_or("audio/pcm");
-        let decoder = pcm::rate_of(content_type).and_then(Decoder::new);
-        let decoder = decoder.map_err(|failure| service::clean(&body, failure))?;
-        Ok(Self { body, decoder: Some(decoder) })
+    pub(super) fn new(body: Body) -> Self {
+        let decoder = Decoder::new(Declared::of(body.content_type()));
+        Self { body, decoder: Some(decoder) }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Vec<i16>>, Failure> {
         let Some(decoder) = &mut self.decoder else { return Ok(None) };
-        match self.body.next_chunk().await? {
-            Some(chunk) => Ok(Some(decoder.push(&chunk))),
-            None => Ok(self.decoder.take().map(Decoder::finish)),
-        }
+        let samples = match self.body.next_chunk().await? {
+            Some(chunk) => decoder.push(&chunk).map(Some),
+            None => self.decoder.take().map(Decoder::finish).transpose(),
+        };
+        samples.map_err(|failure| service::clean(&self.body, failure))
     }
 }

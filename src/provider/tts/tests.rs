@@ -65,18 +65,20 @@ fn openai_is_asked_for_raw_audio() {
 
 #[test]
 fn google_sends_a_file_or_raw_audio() {
-    let file = wav::write(&Wav { rate: Rate::MODEL_OUT, channels: 1, samples: vec![1, -2] });
-    for audio in [&file[..], &[1, 0, 0xfe, 0xff]] {
+    let file = wav::write(&Wav { rate: Rate::MODEL_OUT, channels: 1, samples: vec![1000, -2000] });
+    for audio in [&file[..], &[0xE8, 3, 0x30, 0xF8]] {
         let reply = json!({ "audioContent": base64::encode(audio) }).to_string();
-        assert_eq!(google::samples(reply.as_bytes()).unwrap(), [1, -2]);
+        assert_eq!(google::samples(reply.as_bytes()).unwrap(), [1000, -2000]);
     }
-    assert!(google::samples(b"{}").unwrap().is_empty(), "which the pool calls empty");
+    assert_eq!(google::samples(b"{}"), Err(Failure::Empty));
 }
 
 #[rstest]
 #[case(r#"{"audioContent":"!"}"#, "unreadable")]
 #[case(r#"{"audioContent":7}"#, "unreadable")]
-#[case(r#"{"audioContent":"UklGRgAA"}"#, "unreadable")]
+#[case(r#"{"audioContent":"UklGRgAA"}"#, "empty")]
+#[case(r#"{"audioContent":"T2dnUwACAAAAAAAAAAAAAAAA"}"#, "unreadable")]
+#[case(r#"{"audioContent":"AAAAAAAAAAA="}"#, "silent")]
 #[case("no", "unreadable")]
 #[case(r#"{"error":{"message":"no"}}"#, "reported")]
 fn a_reply_of_google_without_speech_is_a_failure(#[case] reply: &str, #[case] code: &str) {
@@ -107,27 +109,34 @@ const L16: &str = "audio/L16;codec=pcm;rate=24000";
 
 #[test]
 fn half_a_sample_waits_for_the_next_event_of_gemini() {
-    let events = [sound(L16, &[1, 0, 0xfe]), sound("audio/L16;rate=24000", &[0xff]), finish("STOP")];
-    assert_eq!(speech(&events), Ok(vec![1, -2]));
+    let events = [sound(L16, &[0xE8, 3, 0x30]), sound("audio/L16;rate=24000", &[0xF8]), finish("STOP")];
+    assert_eq!(speech(&events), Ok(vec![1000, -2000]));
 }
 
 #[test]
 fn another_rate_of_gemini_is_converted() {
-    let events = [sound("audio/pcm;rate=48000", &[0; 9600]), finish("STOP")];
+    let events = [sound("audio/pcm;rate=48000", &[0x10, 0x90].repeat(4800)), finish("STOP")];
     let len = speech(&events).unwrap().len();
     assert!((2400..=2640).contains(&len), "100 ms are {len} samples");
+}
+
+#[rstest]
+#[case::without_a_last_event(&[])]
+#[case::for_want_of_tokens(&[finish("MAX_TOKENS")])]
+fn a_stream_of_gemini_that_ends_well_after_a_sound_has_ended(#[case] end: &[String]) {
+    let events = [&[sound(L16, &[0xE8, 3])], end].concat();
+    assert_eq!(speech(&events), Ok(vec![1000]));
 }
 
 #[rstest]
 #[case::other(&[finish("OTHER")], "empty")]
 #[case::words(&[r#"{"candidates":[{"content":{"parts":[{"text":"Sure!"}]},"finishReason":"STOP"}]}"#.to_owned()], "empty")]
 #[case::gave_up(&[sound(L16, &[0, 0]), finish("OTHER")], "cut")]
-#[case::no_end(&[sound(L16, &[0, 0])], "cut")]
+#[case::silence(&[sound(L16, &[0, 0])], "silent")]
 #[case::nothing(&[], "cut")]
 #[case::blocked(&[finish("PROHIBITED_CONTENT")], "blocked")]
 #[case::error(&[r#"{"error":{"message":"no"}}"#.to_owned()], "reported")]
 #[case::other_sound(&[sound("audio/mp3", &[0, 0])], "unreadable")]
-#[case::other_rate(&[sound("audio/L16;rate=22050", &[0, 0])], "unreadable")]
 #[case::changing_rate(&[sound(L16, &[0, 0]), sound("audio/L16;rate=16000", &[0, 0])], "unreadable")]
 #[case::no_json(&["[DONE]".to_owned()], "unreadable")]
 fn a_reply_of_gemini_without_speech_is_a_failure(#[case] events: &[String], #[case] code: &'static str) {
