@@ -9,7 +9,7 @@ LOCAL_SPEECH_PORT := 8090
 LOCAL_SPEECH_ARGS :=
 
 .PHONY: demo faults bench bench-capacity bench-leaks bench-diagnostics soak bench-log test deny api-fuzz chaos interop local-speech
-.PHONY: deps deps-interop deps-python deps-local-speech deps-postgres deps-opus-tools deps-proxies
+.PHONY: deps deps-interop deps-python deps-local-speech deps-postgres deps-pgbouncer deps-opus-tools deps-proxies
 
 # The speech engines run as long as the demo does, on a free port.
 demo: deps deps-local-speech ## plays recorded calls through the server and simulated peers
@@ -20,7 +20,7 @@ faults: deps deps-local-speech ## measures what callers hear when something brea
 	$(CARGO) build --locked
 	$(CARGO) run --locked --quiet -- demo --faults --speech-server tools/local-speech/run.sh
 
-test: deps deps-local-speech deps-postgres deps-opus-tools deps-proxies deps-python ## format, lints, all tests, dependencies
+test: deps deps-local-speech deps-postgres deps-pgbouncer deps-opus-tools deps-proxies deps-python ## format, lints, all tests, dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
@@ -99,6 +99,15 @@ deps-postgres:
 		$(SUDO) mkdir -p $(dir $(CREATE_CLUSTER)) && trap '$(SUDO) rm -f $(CREATE_CLUSTER)' EXIT && \
 		echo "create_main_cluster = false" | $(SUDO) tee $(CREATE_CLUSTER) > /dev/null && \
 		$(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends postgresql; }
+
+# The package starts a service unless the policy of the machine forbids it; the tests start their own.
+POLICY := /usr/sbin/policy-rc.d
+deps-pgbouncer:
+	@[ -x /usr/sbin/pgbouncer ] || command -v pgbouncer > /dev/null || { \
+		echo "Installing PgBouncer by apt, without starting it: pgbouncer"; \
+		[ -e $(POLICY) ] || { trap '$(SUDO) rm -f $(POLICY)' EXIT; \
+			printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $(POLICY) > /dev/null; $(SUDO) chmod +x $(POLICY); }; \
+		$(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends pgbouncer; }
 
 deps-opus-tools:
 	@command -v opusinfo > /dev/null || { \

@@ -147,3 +147,28 @@ async fn calls_are_followed_as_they_begin_and_end(#[case] kind: Kind) {
         assert_eq!(seen[1], (begun.id(), None));
     }
 }
+
+#[tokio::test]
+async fn the_log_is_named_before_a_subcommand_or_after_it() {
+    let call = Call::new(1, 0);
+    let log = Log::with(Kind::Sqlite, std::slice::from_ref(&call)).await;
+    let path = log.path().to_str().unwrap().to_owned();
+    let (db, sid) = (path.as_str(), call.sid());
+    let ways: [&[&str]; 6] = [
+        &["--db", db, "show", &sid],
+        &["show", "--db", db, &sid],
+        &["show", &sid, "--db", db],
+        &["--db", db, "--json", "show", &sid],
+        &["--db", db, "stats"],
+        &["stats", "--db", db, "--csv"],
+    ];
+    for way in ways {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_patchcord"));
+        command.arg("calls").args(way).env_remove("PATCHCORD_CONFIG").env_remove("DATABASE_URL");
+        let said = text(&command.output().unwrap());
+        assert!(said.contains(&sid) || said.contains("reception"), "{way:?}: {said}");
+    }
+    // What is of the list has no meaning for one call.
+    let output = calls(&log, &["--since", "2h", "show", &sid]).output().unwrap();
+    assert!(!output.status.success());
+}

@@ -35,7 +35,7 @@ fn calls() -> Vec<Call> {
 type Case = (&'static [(&'static str, &'static str)], &'static [u32]);
 
 #[rustfmt::skip]
-const CASES: [Case; 30] = [
+const CASES: [Case; 32] = [
     (&[], &[8, 7, 6, 5, 4, 3, 2, 1]),
     (&[("since", "2026-11-21T00:10:00Z")], &[8, 7, 6, 5, 4]),
     (&[("until", "2026-11-21")], &[3, 2, 1]),
@@ -59,6 +59,8 @@ const CASES: [Case; 30] = [
     (&[("search", "refund 4711 want")], &[]),
     (&[("search", "refund*")], &[7, 1]),
     (&[("search", "caf* book*")], &[8]),
+    (&[("search", "GRÖSSE m")], &[2]),
+    (&[("search", "gro\u{308}sse")], &[2]),
     (&[("search", "GRÖSSE bitte")], &[]),
     (&[("search", "GRÖßE überall*")], &[]),
     (&[("search", "größe m")], &[2]),
@@ -424,9 +426,49 @@ async fn a_server_that_is_away_is_asked_again_when_it_is_back() {
     let query = Query::lazy(Source::Postgres(Secret::new(cluster.url("postgres")))).unwrap();
     cluster.kill();
     let away = query.call("CA1").await.unwrap_err();
-    assert!(matches!(away, Error::Away(_)), "{away:?}");
+    assert!(matches!(away, Error::Unreachable(_)), "{away:?}");
     cluster.restart();
     // It answers, if only that nobody has made the tables.
     let answered = query.call("CA1").await.unwrap_err();
     assert!(matches!(answered, Error::Empty), "{answered:?}");
+}
+
+/// What is said, what finds it, and what does not.
+const FOLDED: [(&str, &[&str], &[&str]); 10] = [
+    ("Die Größe ist M.", &["GRÖSSE", "größe", "gro\u{308}ße", "GRÖẞE", "gröss*"], &["grosse"]),
+    ("İstanbul'a IĞDIR üzerinden", &["istanbul", "İSTANBUL", "iğdır", "ığdır"], &["stanbul"]),
+    ("Ο ΔΡΟΜΟΣ", &["δρομος", "δρομοσ", "ΔΡΟΜΟΣ"], &["δρομο"]),
+    ("ＡＢＣ１２３", &["abc123", "ABC*"], &["abc1234"]),
+    ("ผมอยากจองโต๊ะสำหรับสองคน", &["โต๊ะ", "จอง", "สองคน", "อยาก*"], &["ร้าน", "นคองส"]),
+    ("ຂ້ອຍຢາກຈອງໂຕະ", &["ຈອງ", "ໂຕະ"], &["ອາຫານ"]),
+    ("ខ្ញុំចង់កក់តុ", &["កក់", "តុ"], &["ផ្ទះ"]),
+    ("ကြိုတင်မှာချင်ပါတယ်", &["မှာ", "ကြိုတင်"], &["ကော်ဖီ"]),
+    ("日本語を話します", &["日本", "話"], &["英語"]),
+    ("café de\u{301}ja\u{300} vu", &["déjà", "CAFÉ", "cafe\u{301}"], &["deja"]),
+];
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn words_are_found_in_any_case_composition_and_script(#[case] kind: Kind) {
+    let said = FOLDED.iter().enumerate();
+    let calls: Vec<_> = said
+        .map(|(index, (text, ..))| Call {
+            said: vec![(*text).to_owned()],
+            ..Call::new(index as u32 + 1, index as u32)
+        })
+        .collect();
+    let log = Log::with(kind, &calls).await;
+    let query = log.query().await;
+    for (index, (text, words, others)) in FOLDED.iter().enumerate() {
+        let number = index as u32 + 1;
+        for (searched, is_hit) in words.iter().map(|it| (it, true)).chain(others.iter().map(|it| (it, false)))
+        {
+            let mut search = Filter::default();
+            search.set("search", searched, log::START).unwrap();
+            let found = all(&query, &search, 200).await;
+            assert_eq!(found.contains(&number), is_hit, "{searched:?} in {text:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ mod stream;
 use std::path::PathBuf;
 
 use ::time::OffsetDateTime;
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 
 use super::{csv, erase, render, render_stats, text};
 use crate::config::{self, Config};
@@ -15,21 +15,13 @@ use crate::store::query::stats::Scope;
 use crate::store::query::{CallPage, Filter, Invalid, Page, Query};
 
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
-    list: List,
-    #[command(flatten)]
-    output: Output,
-}
-
-/// Where from and how printed.
-#[derive(Debug, clap::Args)]
-struct Output {
-    #[command(flatten)]
     log: Log,
+    #[command(flatten)]
+    list: List,
     #[command(flatten)]
     format: Format,
 }
@@ -41,33 +33,29 @@ enum Action {
         /// The carrier's SID of the call, or its call id; of several calls with one SID the newest.
         sid: String,
         #[command(flatten)]
-        output: Output,
+        format: Format,
     },
     /// Write the recording of a call to a file.
     Export {
         #[command(flatten)]
         export: super::export::Args,
-        #[command(flatten)]
-        log: Log,
     },
     /// Remove what is personal in calls, everywhere and for ever; what is accounted for stays.
     Erase {
         #[command(flatten)]
         which: erase::Args,
-        #[command(flatten)]
-        log: Log,
     },
     /// What calls come to by day, agent and model; the longest waits, and what failed.
     Stats {
         #[command(flatten)]
         range: Range,
         #[command(flatten)]
-        output: Output,
+        format: Format,
     },
 }
 
 /// Which calls.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, PartialEq, Eq, clap::Args)]
 struct List {
     #[command(flatten)]
     range: Range,
@@ -87,7 +75,7 @@ struct List {
     part: Part,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, PartialEq, Eq, clap::Args)]
 struct Range {
     /// Began then or later: 2026-11-01, 2026-11-01T09:30:00Z, or how long ago, like 30m, 2h, 7d. UTC.
     #[arg(long, value_name = "TIME")]
@@ -104,7 +92,7 @@ struct Range {
 }
 
 /// How much of the list.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, PartialEq, Eq, clap::Args)]
 struct Part {
     /// How many calls, the newest first; 20 if left out, 200 at most. CSV has all calls if left out, and no most.
     #[arg(long, value_name = "N")]
@@ -117,14 +105,14 @@ struct Part {
     follow: bool,
 }
 
-/// Which call log.
+/// Which call log: before a subcommand or after it.
 #[derive(Debug, clap::Args)]
 struct Log {
     /// The configuration that names the call log.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// A call log in SQLite; otherwise the one DATABASE_URL names, otherwise the configuration's.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     db: Option<PathBuf>,
 }
 
@@ -154,29 +142,39 @@ enum Style {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let now = OffsetDateTime::now_utc();
-    match args.action {
-        None => list(&args.list, &args.output, now).await,
-        Some(Action::Show { sid, output }) => show(&sid, &output).await,
-        Some(Action::Export { export, log }) => {
+    let Args { action, log, list, format } = args;
+    let Some(action) = action else { return self::list(&list, &log, format.style(), now).await };
+    if list != List::default() {
+        bail!(
+            "options of the list before a subcommand have no meaning: write them after it, or leave them out"
+        );
+    }
+    let before = format;
+    match action {
+        Action::Show { sid, format } => show(&sid, &log, format.or(&before)).await,
+        Action::Stats { range, format } => stats(&range, &log, format.or(&before), now).await,
+        Action::Export { .. } | Action::Erase { .. } if before.style() != Style::Text => {
+            bail!("--json and --csv have no meaning for this subcommand")
+        }
+        Action::Export { export } => {
             let query = log.open().await?;
             let written = super::export::run(export, &query, log.config.as_deref()).await?;
             query.close().await;
             Ok(text::print(&written)?)
         }
-        Some(Action::Erase { which, log }) => erase::run(which, &log.config()?).await,
-        Some(Action::Stats { range, output }) => stats(&range, &output, now).await,
+        Action::Erase { which } => erase::run(which, &log.config()?).await,
     }
 }
 
-async fn list(list: &List, output: &Output, now: OffsetDateTime) -> anyhow::Result<()> {
+async fn list(list: &List, log: &Log, style: Style, now: OffsetDateTime) -> anyhow::Result<()> {
     let filter = list.filter(now)?;
     let cursor = list.part.cursor.as_deref();
     let after = cursor.map(str::parse).transpose().map_err(|error| wrong("--cursor", &error))?;
-    let (limit, style) = (list.part.limit, output.style());
+    let limit = list.part.limit;
     let is_stream = style == Style::Csv && !list.part.follow;
     let first = if is_stream { limit.map(|limit| limit.min(Page::LIMIT_MAX)) } else { limit };
     let page = Page::new(first.unwrap_or(Page::LIMIT), after).map_err(|error| wrong("--limit", &error))?;
-    let query = output.log.open().await?;
+    let query = log.open().await?;
     if list.part.follow {
         return follow::follow(&query, filter, &page, style).await;
     }
@@ -203,12 +201,12 @@ fn listed(page: &CallPage, style: Style, is_all: bool) -> anyhow::Result<String>
     })
 }
 
-async fn show(sid: &str, output: &Output) -> anyhow::Result<()> {
-    let query = output.log.open().await?;
+async fn show(sid: &str, log: &Log, style: Style) -> anyhow::Result<()> {
+    let query = log.open().await?;
     let call = query.call(sid).await?;
     query.close().await;
     let call = call.with_context(|| format!("there is no call with the SID or id {}", text::line(sid)))?;
-    let shown = match output.style() {
+    let shown = match style {
         Style::Json => text::json(&call)? + "\n",
         Style::Csv => csv::turns(&call.turns)?,
         Style::Text => render::call(&call),
@@ -216,15 +214,15 @@ async fn show(sid: &str, output: &Output) -> anyhow::Result<()> {
     Ok(text::print(&shown)?)
 }
 
-async fn stats(range: &Range, output: &Output, now: OffsetDateTime) -> anyhow::Result<()> {
+async fn stats(range: &Range, log: &Log, style: Style, now: OffsetDateTime) -> anyhow::Result<()> {
     let mut scope = Scope::default();
     for (name, value) in range.pairs() {
         scope.set(name, value, now).map_err(|error| wrong(&format!("--{name}"), &error))?;
     }
-    let query = output.log.open().await?;
+    let query = log.open().await?;
     let stats = query.stats(&scope).await?;
     query.close().await;
-    let shown = match output.style() {
+    let shown = match style {
         Style::Json => text::json(&stats)? + "\n",
         Style::Csv => csv::stats(&stats)?,
         Style::Text => render_stats::stats(&stats),
@@ -270,12 +268,20 @@ fn wrong(option: &str, error: &Invalid) -> anyhow::Error {
     anyhow!("{option}: {error}")
 }
 
-impl Output {
+impl Format {
     const fn style(&self) -> Style {
-        match (self.format.json, self.format.table.csv) {
+        match (self.json, self.table.csv) {
             (true, _) => Style::Json,
             (false, true) => Style::Csv,
             (false, false) => Style::Text,
+        }
+    }
+
+    /// The style after the subcommand, or else the one before it.
+    fn or(&self, before: &Self) -> Style {
+        match self.style() {
+            Style::Text => before.style(),
+            style @ (Style::Json | Style::Csv) => style,
         }
     }
 }

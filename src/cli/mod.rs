@@ -12,6 +12,7 @@ mod erase;
 mod export;
 mod load;
 mod logging;
+mod mask;
 mod migrate;
 mod path;
 mod render;

@@ -8,6 +8,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tokio::net::TcpListener;
 
+use super::mask::masked;
 use super::service::Service;
 use super::signals::{self, Stop};
 use super::{logging, text};
@@ -103,7 +104,7 @@ fn allow_sockets() {
 fn check(config: &Config) -> anyhow::Result<()> {
     let findings = config.validate();
     for finding in &findings {
-        let text = text::line(&finding.to_string());
+        let text = text::line(&masked(&finding.to_string()));
         match finding.severity {
             Severity::Error => tracing::error!("{text}"),
             Severity::Warning => tracing::warn!("{text}"),

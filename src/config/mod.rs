@@ -113,7 +113,7 @@ const GEMINI_API_KEY: &str = "GEMINI_API_KEY";
 const VERTEX_API_KEY: &str = "VERTEX_API_KEY";
 const TWILIO_AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
 const TWILIO_AUTH_TOKEN_SECONDARY: &str = "TWILIO_AUTH_TOKEN_SECONDARY";
-const DATABASE_URL: &str = "DATABASE_URL";
+pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
 const API_TOKEN: &str = "PATCHCORD_API_TOKEN";
 
 /// Names the key file of a service account, as for every client of Google Cloud.

@@ -1,21 +1,25 @@
 //! The call log: appends without waiting, keeps on the local disk first, answers queries.
 //!
 //! A [`Handle`] puts lines into a bounded queue; one writer task owns the connection to the local SQLite file and
-//! commits what has gathered in one transaction. Without Postgres that file is the log. With it the file is a
+//! commits what has gathered in one transaction. While another program holds the file, lines wait beside it. Without Postgres that file is the log. With it the file is a
 //! journal, which another task brings to Postgres: calls never wait for either. [`query`] reads the log through
 //! connections of its own, also from another process. Knows the vocabulary of the log and nothing of how a call runs.
 
 pub mod captures;
 pub mod erase;
+pub mod inspect;
 pub mod load;
 pub mod postgres;
 pub mod query;
 pub mod recordings;
 
 mod escape;
+mod opener;
+mod refold;
 mod rows;
 mod shipper;
 mod space;
+mod spill;
 mod sqlite;
 mod stamp;
 mod summary;
@@ -27,22 +31,24 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
+use sqlx::Connection as _;
 use sqlx::migrate::MigrateError;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use self::opener::Opener;
 use self::postgres::Target;
 use self::shipper::Shipper;
 use self::space::Space;
+use self::spill::Spill;
 pub use self::stamp::Stamp;
 use self::tally::Tally;
 use self::writer::{Destination, Shared, Writer};
-use crate::call::record::{Annotation, Entry, Record};
+use crate::call::record::{Annotation, Entry, Event, Record};
 
 /// A record as the journal keeps it: the JSON of its row.
 pub fn encode(entry: &Entry) -> serde_json::Result<String> {
@@ -105,6 +111,21 @@ pub enum Error {
     Unflushed { left: u64 },
 }
 
+impl Error {
+    /// Whether another program holds the file: it can be written when that one is through.
+    fn is_held(&self) -> bool {
+        match self {
+            Self::Open { source, .. } => sqlite::is_held(source),
+            Self::Migrate { source, .. } => sqlite::is_held(source.as_ref()),
+            Self::Folder { .. }
+            | Self::File { .. }
+            | Self::Locked { .. }
+            | Self::Newer { .. }
+            | Self::Unflushed { .. } => false,
+        }
+    }
+}
+
 /// Whether trying the same again can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -119,6 +140,9 @@ enum Verdict {
 /// Lines waiting for the writer. A call makes about two a second: a thousand calls fill this in eight seconds
 /// of a stuck disk, at a few hundred bytes a line.
 const QUEUE: usize = 16_384;
+
+/// And in bytes: a turn may have a megabyte of text. A thousand calls make less than a megabyte a second.
+const QUEUE_BYTES: u64 = 64 << 20;
 
 /// Time for everything queued to reach the disk when the process ends. A full queue takes about a second; a
 /// supervisor usually kills after ten.
@@ -140,49 +164,27 @@ impl Store {
         create(path)?;
         let lock = lock(path)?;
         let options = sqlite::options(path);
-        let mut connection = sqlite::open(&options, path).await?;
         let written = Arc::new(Notify::new());
         let destination = match &target {
             Some(_) => Destination::Journal(Arc::clone(&written)),
             None => Destination::Tables,
         };
-        let named = |source| Error::Open { path: path.to_owned(), source };
-        sqlite::recover(&mut connection).await.map_err(named)?;
-        if target.is_none() {
-            let records = sqlite::journal::len(&mut connection).await.map_err(named)?;
-            if records > 0 {
-                tracing::warn!(
-                    records,
-                    "the journal has records for a Postgres, and there is no DATABASE_URL"
-                );
-            }
-        }
-        let shipper = match target {
-            Some(target) => {
-                let journal = sqlite::journal::identity(&mut connection).await.map_err(named)?;
-                let keep = Duration::from_secs(u64::from(config.keep_shipped_hours) * 3600);
-                let shipper = Shipper::new(target, options.clone(), journal, keep, written);
-                Some(Task::spawn(|stop| shipper.run(stop)))
-            }
-            None => None,
-        };
-        Ok(Self::start(config, options, connection, destination, (shipper, lock)))
-    }
-
-    fn start(
-        config: &Config,
-        options: SqliteConnectOptions,
-        connection: SqliteConnection,
-        destination: Destination,
-        (shipper, lock): (Option<Task>, File),
-    ) -> Self {
-        let space = Arc::new(Space::new(&config.path, config.free_bytes_min));
+        let space = Arc::new(Space::new(path, config.free_bytes_min));
+        let spill = Spill::of(path);
         let (mut handle, lines) = Handle::pair(QUEUE);
         handle.space = Some(Arc::clone(&space));
+        handle.aside = spill.bytes();
         let shared = Shared { tally: Arc::clone(&handle.tally), space: Arc::clone(&space) };
-        let writer = Writer::new(options, connection, lines, destination, shared);
+        let opener = Opener::new(path.clone(), options.clone());
+        let mut writer = Writer::new(opener, lines, destination, spill, shared);
+        writer.open().await?;
+        let shipper = target.map(|target| {
+            let keep = Duration::from_secs(u64::from(config.keep_shipped_hours) * 3600);
+            let shipper = Shipper::new(target, path.clone(), options, keep, written);
+            Task::spawn(|stop| shipper.run(stop))
+        });
         let watcher = tokio::spawn(space.watch());
-        Self { handle, writer: Task::spawn(|stop| writer.run(stop)), shipper, watcher, _lock: lock }
+        Ok(Self { handle, writer: Task::spawn(|stop| writer.run(stop)), shipper, watcher, _lock: lock })
     }
 
     pub fn handle(&self) -> Handle {
@@ -280,6 +282,21 @@ pub struct Handle {
     watchers: broadcast::Sender<Arc<Entry>>,
     tally: Arc<Tally>,
     space: Option<Arc<Space>>,
+    /// Bytes in the files beside the log.
+    aside: Arc<AtomicU64>,
+}
+
+/// Whether the log takes lines, for those who watch the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// The last attempt to write the file failed.
+    pub is_away: bool,
+    /// Lines in memory.
+    pub waiting: u64,
+    /// Bytes of lines in files beside the log.
+    pub aside_bytes: u64,
+    /// Lines that will never be in the log.
+    pub lost: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -293,6 +310,28 @@ impl Line {
     fn is_awaited(&self) -> bool {
         matches!(self, Self::Entry(entry) if matches!(entry.record, Record::Opened(_)))
     }
+
+    /// Memory that it takes while it waits, about.
+    fn bytes(&self) -> u64 {
+        const FIXED: usize = 512;
+        let text = match self {
+            Self::Annotation(_) => FIXED,
+            Self::Entry(entry) => match &entry.record {
+                Record::Opened(context) => context.prompt.len() + pairs(&context.parameters),
+                Record::Answered { parameters, .. } => {
+                    pairs(parameters.iter().map(|(name, value)| (name, value)))
+                }
+                Record::Turn(turn) => turn.text.len(),
+                Record::Event(Event::SessionHandle { handle, .. }) => handle.len(),
+                Record::Event(_) | Record::Ended(_) => FIXED,
+            },
+        };
+        (FIXED + text) as u64
+    }
+}
+
+fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> usize {
+    pairs.into_iter().map(|(name, value)| name.len() + value.len() + 64).sum()
 }
 
 /// Entries a slow watcher may be behind: it feeds a display, which can do without some.
@@ -303,7 +342,7 @@ impl Handle {
     pub fn pair(capacity: usize) -> (Self, mpsc::Receiver<Line>) {
         let (lines, receiver) = mpsc::channel(capacity);
         let (watchers, _) = broadcast::channel(WATCHED);
-        (Self { lines, watchers, tally: Arc::default(), space: None }, receiver)
+        (Self { lines, watchers, tally: Arc::default(), space: None, aside: Arc::default() }, receiver)
     }
 
     /// Puts an entry into the queue; if the queue is full the entry is lost and counted.
@@ -333,6 +372,16 @@ impl Handle {
         self.tally.failures()
     }
 
+    /// What waits and what was lost.
+    pub fn health(&self) -> Health {
+        Health {
+            is_away: self.tally.is_away(),
+            waiting: self.tally.left(),
+            aside_bytes: self.aside.load(Ordering::Relaxed),
+            lost: self.tally.lost(),
+        }
+    }
+
     /// Whether the disk has room for the log of more calls.
     pub fn has_room(&self) -> bool {
         self.space.as_ref().is_none_or(|space| !space.is_short())
@@ -356,11 +405,16 @@ impl Handle {
     fn push(&self, line: Line) {
         // Counted before the writer can count it as done.
         self.tally.accepted(1);
+        let bytes = line.bytes();
+        if !self.tally.hold(bytes, QUEUE_BYTES) {
+            return self.tally.lose(1, "the queue is full");
+        }
         if let Err(error) = self.lines.try_send(line) {
             let reason = match error {
                 mpsc::error::TrySendError::Full(_) => "the queue is full",
                 mpsc::error::TrySendError::Closed(_) => "the log is closed",
             };
+            self.tally.release(bytes);
             self.tally.lose(1, reason);
         }
     }

@@ -4,17 +4,21 @@
 //! an answer on its way, a Postgres that was restored from a backup, and one that comes back empty are all the
 //! same: the shipper asks where it is and goes on from there. Rows stay in the journal for a while for that.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::time::{Duration as Span, OffsetDateTime};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
+use super::opener::Identity;
 use super::postgres::{self, APPLY_TIMEOUT, Error, Target};
+use super::refold;
 use super::rows::Row;
 use super::sqlite::journal::{self, Journalled};
 use super::{Stamp, Verdict};
@@ -22,7 +26,9 @@ use super::{Stamp, Verdict};
 #[derive(Debug)]
 pub(super) struct Shipper {
     target: Target,
+    path: PathBuf,
     options: SqliteConnectOptions,
+    /// Nil until the file was read.
     journal: Uuid,
     /// How long rows are kept that Postgres has.
     keep: Duration,
@@ -40,6 +46,8 @@ enum Fault {
     Postgres(#[from] Error),
     #[error("the journal cannot be read: {0}")]
     Journal(#[from] sqlx::Error),
+    #[error("the file of the journal was replaced or deleted")]
+    Moved,
 }
 
 /// Between attempts to reach Postgres: doubled from the first to the last.
@@ -55,13 +63,25 @@ const PRUNE_PERIOD: Duration = Duration::from_secs(60);
 impl Shipper {
     pub(super) fn new(
         target: Target,
+        path: PathBuf,
         options: SqliteConnectOptions,
-        journal: Uuid,
         keep: Duration,
         written: Arc<Notify>,
     ) -> Self {
-        let (confirmed, is_stopping, pruned_at) = (0, false, None);
-        Self { target, options, journal, keep, written, confirmed, is_stopping, pruned_at }
+        // The writer makes the file.
+        let options = options.create_if_missing(false);
+        let journal = Uuid::nil();
+        Self {
+            target,
+            path,
+            options,
+            journal,
+            keep,
+            written,
+            confirmed: 0,
+            is_stopping: false,
+            pruned_at: None,
+        }
     }
 
     /// Ships until `stop`, and then what is still there if Postgres is up.
@@ -78,7 +98,7 @@ impl Shipper {
                 (pause, is_away) = (PAUSE_MIN, false);
             }
             if !std::mem::replace(&mut is_away, true) {
-                tracing::warn!(%fault, target = %self.target, "Postgres is away: records wait in the journal");
+                tracing::warn!(%fault, target = %self.target, "records wait in the journal");
             } else {
                 tracing::debug!(%fault, "Postgres is still away");
             }
@@ -92,17 +112,31 @@ impl Shipper {
 
     /// One connection to Postgres: until it fails, or until everything is shipped after `stop`.
     async fn session(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<(), Fault> {
+        let file = Identity::of(&self.path);
         let mut local = Box::pin(SqliteConnection::connect_with(&self.options)).await?;
+        let journal = journal::identity(&mut local).await?;
+        if std::mem::replace(&mut self.journal, journal) != journal {
+            self.confirmed = 0;
+        }
         let mut postgres = self.target.open().await?;
         let mut position = self.resume(&mut postgres, &mut local).await?;
+        let mut is_refolding = true;
         loop {
+            if Identity::of(&self.path) != file {
+                return Err(Fault::Moved);
+            }
             let rows = journal::read(&mut local, position).await?;
             if rows.is_empty() {
                 if self.is_stopping {
                     return Ok(());
                 }
                 self.prune(&mut local, position).await?;
-                self.wait(stop).await;
+                if is_refolding {
+                    is_refolding = within(refold::postgres(&mut postgres)).await?;
+                    self.look(stop);
+                } else {
+                    self.wait(stop).await;
+                }
                 continue;
             }
             position = self.ship(&mut postgres, &mut local, rows).await?;
@@ -123,6 +157,10 @@ impl Shipper {
         let last = journal::last(local).await?;
         tracing::info!(target = %self.target, waiting = last.saturating_sub(known), "Postgres is there");
         Ok(known)
+    }
+
+    fn look(&mut self, stop: &mut oneshot::Receiver<()>) {
+        self.is_stopping = self.is_stopping || !matches!(stop.try_recv(), Err(TryRecvError::Empty));
     }
 
     async fn wait(&mut self, stop: &mut oneshot::Receiver<()>) {

@@ -1,6 +1,6 @@
 //! What became of the lines of the call log, in numbers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,9 @@ pub(super) struct Tally {
     kept: AtomicU64,
     lost: AtomicU64,
     failures: AtomicU64,
+    /// Bytes of lines in the queue.
+    bytes: AtomicU64,
+    is_away: AtomicBool,
     log: Mutex<Throttle>,
     /// Somebody waits for lines to be kept.
     change: Notify,
@@ -30,6 +33,8 @@ impl Default for Tally {
             kept: AtomicU64::default(),
             lost: AtomicU64::default(),
             failures: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+            is_away: AtomicBool::default(),
             log: Mutex::new(Throttle::new(LOG_PERIOD)),
             change: Notify::new(),
         }
@@ -52,6 +57,33 @@ impl Tally {
         if self.log.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now()) {
             tracing::error!(lost, reason, "entries of the call log were lost");
         }
+    }
+
+    /// A line that was counted as kept by an earlier process or by this one, and cannot be taken in.
+    pub(super) fn lose_late(&self, reason: &str) {
+        self.accepted(1);
+        self.lose(1, reason);
+    }
+
+    /// Takes room in the queue for a line, if there is any.
+    pub(super) fn hold(&self, bytes: u64, max: u64) -> bool {
+        let held = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if held + bytes > max {
+            self.release(bytes);
+        }
+        held + bytes <= max
+    }
+
+    pub(super) fn release(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
     }
 
     pub(super) fn fail(&self) {

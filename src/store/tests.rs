@@ -1,5 +1,8 @@
 //! The call log on a real file.
 
+mod held;
+mod refold;
+
 use std::time::Instant;
 
 use ::time::macros::datetime;

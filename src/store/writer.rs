@@ -2,30 +2,46 @@
 //!
 //! What gathers in the queue during one commit, and for a moment after it, is the next transaction (group commit): a
 //! commit costs as much as hundreds of lines. A line that somebody waits for is committed at once. A failure of the database
-//! keeps the batch and tries again on a new connection; a line the database will never take is given up alone.
+//! keeps the batch and tries again on a new connection; a line the database will never take is given up alone. While
+//! another program holds the file, lines are put aside into a file beside it ([`Spill`]), and taken in afterwards.
 
 use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
+use super::opener::Opener;
+use super::refold;
 use super::rows::{Batch, Row};
 use super::space::Space;
+use super::spill::{self, Spill};
 use super::sqlite::{self, journal};
 use super::tally::Tally;
 use super::{Line, Verdict};
 
 #[derive(Debug)]
 pub(super) struct Writer {
-    options: SqliteConnectOptions,
+    opener: Opener,
     connection: Option<SqliteConnection>,
     durability: Durability,
     lines: mpsc::Receiver<Line>,
     destination: Destination,
     shared: Shared,
+    spill: Spill,
+    outage: Option<Outage>,
+    /// Older turns are cut into words anew.
+    is_refolding: bool,
+}
+
+/// The log could not be written at the last attempt.
+#[derive(Clone, Copy, Debug)]
+struct Outage {
+    since: Instant,
+    pause: Duration,
+    retry_at: Instant,
 }
 
 /// What the writer tells others.
@@ -57,6 +73,17 @@ enum Durability {
 #[derive(Debug)]
 struct Refused;
 
+/// Why a batch was not committed.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+    #[error(transparent)]
+    Open(#[from] super::Error),
+    #[error(transparent)]
+    Spill(#[from] spill::Error),
+}
+
 /// Lines in one transaction: enough that the cost of a commit vanishes, few enough that readers of the file see
 /// progress and another process gets its turn.
 const BATCH: usize = 1024;
@@ -69,16 +96,55 @@ const GATHER: Duration = Duration::from_millis(50);
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
+/// How long lines wait in memory for the file before they are put aside: as long as one statement waits for a lock.
+const SPILL_AFTER: Duration = Duration::from_secs(1);
+
 impl Writer {
     pub(super) fn new(
-        options: SqliteConnectOptions,
-        connection: SqliteConnection,
+        opener: Opener,
         lines: mpsc::Receiver<Line>,
         destination: Destination,
+        spill: Spill,
         shared: Shared,
     ) -> Self {
         let durability = Durability::Normal;
-        Self { options, connection: Some(connection), durability, lines, destination, shared }
+        Self {
+            opener,
+            connection: None,
+            durability,
+            lines,
+            destination,
+            shared,
+            spill,
+            outage: None,
+            is_refolding: true,
+        }
+    }
+
+    /// Opens the log and takes in what waits beside it. `Ok` too while another program holds the file: lines wait.
+    pub(super) async fn open(&mut self) -> Result<(), super::Error> {
+        let began = Instant::now();
+        let Err(fault) = self.commit(&[]).await else {
+            self.warn_of_journal().await;
+            return Ok(());
+        };
+        match fault {
+            Fault::Open(error) if !error.is_held() => Err(error),
+            Fault::Open(_) | Fault::Sql(_) | Fault::Spill(_) => {
+                self.shared.tally.set_away(true);
+                tracing::warn!(error = %fault, "the call log cannot be written; lines wait until it can");
+                self.fail(began);
+                Ok(())
+            }
+        }
+    }
+
+    async fn warn_of_journal(&mut self) {
+        if let (Destination::Tables, Some(connection)) = (&self.destination, &mut self.connection)
+            && let Ok(records @ 1..) = journal::len(connection).await
+        {
+            tracing::warn!(records, "the journal has records for a Postgres, and there is no DATABASE_URL");
+        }
     }
 
     /// Writes until every handle is gone, or until `stop`; either way the queue is empty at the end.
@@ -89,6 +155,15 @@ impl Writer {
                 biased;
                 _ = &mut stop => break,
                 count = self.lines.recv_many(&mut batch, BATCH) => count,
+                () = until(self.outage) => {
+                    // Nothing new came: what waits beside the log is brought in.
+                    let _ = self.persist(&[]).await;
+                    continue;
+                }
+                () = std::future::ready(()), if self.is_refolding && self.outage.is_none() => {
+                    self.refold().await;
+                    continue;
+                }
             };
             if count == 0 {
                 break;
@@ -110,10 +185,27 @@ impl Writer {
         self.close().await;
     }
 
+    /// One step of what is done while nothing else is.
+    async fn refold(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            self.is_refolding = false;
+            return;
+        };
+        match refold::sqlite(connection).await {
+            Ok(is_refolding) => self.is_refolding = is_refolding,
+            Err(error) => {
+                tracing::warn!(%error, "older turns are not cut into words anew before the next start");
+                self.is_refolding = false;
+                self.disconnect();
+            }
+        }
+    }
+
     /// Writes the batch, however long the database takes to accept it, and empties it.
     async fn keep(&mut self, batch: &mut Vec<Line>) {
         let mut rows = Vec::with_capacity(batch.len());
         for line in batch.drain(..) {
+            self.shared.tally.release(line.bytes());
             match Row::of(&line) {
                 Ok(row) => rows.push(row),
                 Err(error) => self.shared.tally.lose(1, &error.to_string()),
@@ -135,52 +227,109 @@ impl Writer {
         }
     }
 
-    /// Commits the rows, trying again until it is done or the database refuses one of them.
+    /// Commits the rows or puts them aside, trying again until it is done or the database refuses one of them.
     async fn persist(&mut self, rows: &[Row]) -> Result<(), Refused> {
-        let mut pause = PAUSE_MIN;
         loop {
-            let Err(error) = self.commit(rows).await else {
+            if self.outage.is_some_and(|outage| Instant::now() < outage.retry_at)
+                && self.put_aside(rows).await
+            {
+                return Ok(());
+            }
+            let began = Instant::now();
+            let Err(fault) = self.commit(rows).await else {
+                self.recovered();
                 self.shared.tally.keep(rows.len() as u64);
                 return Ok(());
             };
             self.disconnect();
             self.shared.tally.fail();
-            match sqlite::verdict(&error) {
+            match fault.verdict() {
                 Verdict::Refuse => {
-                    tracing::warn!(%error, rows = rows.len(), "the database refuses a line of the call log");
+                    tracing::warn!(error = %fault, rows = rows.len(), "the database refuses a line of the call log");
                     return Err(Refused);
                 }
                 Verdict::Full => self.shared.space.release(),
                 Verdict::Retry => {}
             }
-            tracing::warn!(%error, rows = rows.len(), "the call log cannot be written, trying again");
+            tracing::warn!(error = %fault, rows = rows.len(), "the call log cannot be written, trying again");
+            let pause = self.fail(began);
+            if self.put_aside(rows).await {
+                return Ok(());
+            }
             tokio::time::sleep(pause).await;
-            pause = PAUSE_MAX.min(pause * 2);
         }
     }
 
-    /// One transaction with these rows.
-    async fn commit(&mut self, rows: &[Row]) -> Result<(), sqlx::Error> {
-        let is_precious = rows.iter().any(|row| matches!(row, Row::Ended(_)));
-        let wanted = if is_precious { Durability::Full } else { Durability::Normal };
+    /// Puts rows into the file beside the log; `false`: the outage is young, or that cannot be written either.
+    async fn put_aside(&mut self, rows: &[Row]) -> bool {
+        let is_long = self.outage.is_some_and(|outage| outage.since.elapsed() >= SPILL_AFTER);
+        if !is_long || rows.is_empty() {
+            return is_long;
+        }
+        match self.spill.append(rows).await {
+            Ok(()) => {
+                self.shared.tally.keep(rows.len() as u64);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "lines cannot be put beside the call log; they wait in memory");
+                false
+            }
+        }
+    }
+
+    /// One transaction with these rows, after those that waited.
+    async fn commit(&mut self, rows: &[Row]) -> Result<(), Fault> {
+        if self.connection.is_some() && self.opener.is_moved() {
+            tracing::error!("the file of the call log was replaced or deleted; opening what is there now");
+            if let Some(connection) = self.connection.take() {
+                let _ = connection.close().await;
+            }
+            self.disconnect();
+        }
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            closed @ None => closed.insert(self.options.connect().await?),
+            closed @ None => {
+                let opened = self.opener.open(&mut self.spill, &self.destination, &self.shared.tally).await?;
+                closed.insert(opened)
+            }
         };
+        if !self.spill.is_empty() {
+            self.spill.take_in(connection, &self.destination, &self.shared.tally).await?;
+        }
+        if rows.is_empty() {
+            if self.outage.is_some() {
+                // Whether a lock is still held shows when one is asked for.
+                connection.begin_with("BEGIN IMMEDIATE").await?.rollback().await?;
+            }
+            return Ok(());
+        }
+        let is_precious = rows.iter().any(|row| matches!(row, Row::Ended(_)));
+        let wanted = if is_precious { Durability::Full } else { Durability::Normal };
         if self.durability != wanted {
             // Outside the transaction: inside SQLite does not allow it.
             sqlx::query(wanted.pragma()).execute(&mut *connection).await?;
             self.durability = wanted;
         }
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        match &self.destination {
-            Destination::Tables => {
-                sqlite::apply::apply(&mut transaction, &Batch::of(rows.iter().cloned())).await?;
-            }
-            Destination::Journal(_) => journal::append(&mut transaction, rows).await?,
+        self.destination.write(&mut transaction, rows).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Notes the failure of an attempt that began then, and tells how long to wait.
+    fn fail(&mut self, began: Instant) -> Duration {
+        let since = self.outage.map_or(began, |outage| outage.since);
+        let pause = self.outage.map_or(PAUSE_MIN, |outage| PAUSE_MAX.min(outage.pause * 2));
+        self.outage = Some(Outage { since, pause, retry_at: Instant::now() + pause });
+        self.shared.tally.set_away(true);
+        pause
+    }
+
+    fn recovered(&mut self) {
+        if let Some(outage) = self.outage.take() {
+            self.shared.tally.set_away(false);
+            tracing::info!(seconds = outage.since.elapsed().as_secs(), "the call log can be written again");
         }
-        journal::note(&mut transaction, rows).await?;
-        transaction.commit().await
     }
 
     /// After a failure the state of the connection is anybody's guess.
@@ -209,6 +358,38 @@ async fn gather(lines: &mut mpsc::Receiver<Line>, batch: &mut Vec<Line>) {
     };
     // Both are cancel-safe: what was received is in the batch.
     let _ = tokio::time::timeout(GATHER, more).await;
+}
+
+/// The next attempt at a log that could not be written.
+async fn until(outage: Option<Outage>) {
+    match outage {
+        Some(outage) => tokio::time::sleep_until(outage.retry_at).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Destination {
+    /// Writes rows within the transaction that is open on `connection`.
+    pub(super) async fn write(
+        &self,
+        connection: &mut SqliteConnection,
+        rows: &[Row],
+    ) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Tables => sqlite::apply::apply(connection, &Batch::of(rows.iter().cloned())).await?,
+            Self::Journal(_) => journal::append(connection, rows).await?,
+        }
+        journal::note(connection, rows).await
+    }
+}
+
+impl Fault {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Sql(error) | Self::Spill(spill::Error::Sql(error)) => sqlite::verdict(error),
+            Self::Open(_) | Self::Spill(spill::Error::File { .. }) => Verdict::Retry,
+        }
+    }
 }
 
 impl Durability {

@@ -7,6 +7,7 @@
 
 pub(crate) mod cluster;
 mod keeper;
+pub(crate) mod pooler;
 mod programs;
 
 use std::env;

@@ -208,7 +208,10 @@ async fn show(database: &Path, calls: &[String]) -> anyhow::Result<()> {
         outln!();
         text::print(&render::call(detail))?;
     }
-    outln!("\nAsk again: patchcord calls --db {} show {}", database.display(), calls.join(" | "));
+    outln!("\nAsk again:");
+    for call in calls {
+        outln!("  patchcord calls show --db {} {call}", database.display());
+    }
     query.close().await;
     Ok(())
 }

@@ -32,6 +32,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
             check_entry(entry, &path, report);
         }
     }
+    check_key_names(fallback, report);
     if KINDS.iter().any(|kind| !entries(fallback, *kind).is_empty()) {
         check_services(config, report);
     }
@@ -144,10 +145,38 @@ fn check_services(config: &Config, report: &mut Report) {
     let key = |name: &str| config.secrets.providers.get(name).cloned();
     for provider::Error { kind, index, source } in Providers::faults(&config.fallback, key, &transport) {
         let (field, remedy) = cure(&source);
-        let text = source.to_string();
+        let text = without_keys(&source.to_string(), &config.fallback);
         // Some errors name their own cure.
         let (message, remedy) = text.split_once("; ").unwrap_or((&text, remedy));
         report.error(format!("fallback.{}[{index}]{field}", kind.code()), message, remedy);
+    }
+}
+
+/// The text of an error; what is written as `key_env` and is not the name of a variable is the key itself.
+fn without_keys(text: &str, config: &provider::Config) -> String {
+    let keys = config.key_names().filter(|name| !is_variable(name));
+    keys.fold(text.to_owned(), |text, key| text.replace(key, "***"))
+}
+
+/// Capitals, digits and underscores, as variables are named; or small letters and underscores.
+fn is_variable(name: &str) -> bool {
+    let all = |is: fn(&u8) -> bool| name.bytes().all(|byte| byte == b'_' || is(&byte));
+    let has_letters = name.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let is_capital = all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    let is_short = name.contains('_') || name.len() <= 16;
+    has_letters && is_short && (is_capital || all(u8::is_ascii_lowercase))
+}
+
+/// The key itself in the place of the name of its variable.
+fn check_key_names(config: &provider::Config, report: &mut Report) {
+    if config.key_names().any(|name| !is_variable(name)) {
+        let remedy = "write the name of an environment variable, like \"OPENAI_API_KEY\", set that variable to the \
+                      key, and replace the key if others could read the file";
+        report.error(
+            "fallback.key_env",
+            "holds what is not the name of a variable, perhaps the key itself",
+            remedy,
+        );
     }
 }
 
@@ -164,5 +193,27 @@ const fn cure(error: &stt::Error) -> (&'static str, &'static str) {
         stt::Error::PlainKey { .. } => (".endpoint", "use https://"),
         stt::Error::Speed => (".speed", "write a number from 0.25 to 4, or delete the key"),
         stt::Error::NoSpeed => (".speed", "delete the key"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("OPENAI_API_KEY", true)]
+    #[case("GROQ2_KEY", true)]
+    #[case("openai_key", true)]
+    #[case("KEY", true)]
+    #[case("sk-proj-abcdef", false)]
+    #[case("AIzaSyD4X9", false)]
+    #[case("0123456789abcdef0123456789abcdef", false)]
+    #[case("0123456789ABCDEF0123456789ABCDEF", false)]
+    #[case("a key", false)]
+    #[case("gsk_Xy12", false)]
+    fn a_key_is_told_from_the_name_of_its_variable(#[case] text: &str, #[case] is_name: bool) {
+        assert_eq!(is_variable(text), is_name);
     }
 }

@@ -48,6 +48,11 @@ pub enum Error {
          end that one and erase again"
     )]
     Reader,
+    #[error(
+        "lines of an earlier process wait beside the call log, and may be of these calls: start the server until it \
+         has taken them in, and erase again"
+    )]
+    Waiting,
 }
 
 /// Looks for the calls of a subject, locally and in Postgres.
@@ -56,6 +61,9 @@ pub async fn find(config: &Config, target: Option<&Target>, subject: &Subject) -
         Subject::Call(id) => Subject::Call(escape(id)),
         Subject::Caller(number) => Subject::Caller(escape(number)),
     };
+    if !super::spill::files(&config.path).is_empty() {
+        return Err(Error::Waiting);
+    }
     let mut found = Found::default();
     let mut connection = sqlite::open(&sqlite::options(&config.path), &config.path).await?;
     local::find(&mut connection, &subject, &mut found).await?;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{ERASED, Found, Subject, scrub_event};
 use crate::store::postgres::apply::ERASURE;
+use crate::store::postgres::statement::{query, query_as};
 
 pub(super) async fn find(
     connection: &mut PgConnection,
@@ -26,7 +27,9 @@ pub(super) async fn find(
             number,
         ),
     };
-    let calls: Vec<(String, bool)> = sqlx::query_as(statement).bind(text).fetch_all(connection).await?;
+    let mut transaction = connection.begin().await?;
+    let calls: Vec<(String, bool)> = query_as(statement).bind(text).fetch_all(&mut *transaction).await?;
+    transaction.commit().await?;
     for (call, is_going_on) in calls {
         // The journal may have its end, which Postgres does not have yet.
         if is_going_on && !found.calls.contains(&call) {
@@ -44,8 +47,8 @@ pub(super) async fn erase(
 ) -> Result<(), sqlx::Error> {
     let calls: Vec<_> = calls.iter().filter_map(|call| Uuid::parse_str(call).ok()).collect();
     let mut transaction = connection.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(ERASURE).execute(&mut *transaction).await?;
-    sqlx::query(
+    query("SELECT pg_advisory_xact_lock($1)").bind(ERASURE).execute(&mut *transaction).await?;
+    query(
         "INSERT INTO calls (call_id, started_at, erased_at) SELECT call_id, now(), now() FROM unnest($1) AS x (call_id)
              ON CONFLICT (call_id) DO UPDATE
             SET caller = $2, dialled = CASE calls.direction WHEN 'outbound' THEN $2 ELSE calls.dialled END,
@@ -55,12 +58,12 @@ pub(super) async fn erase(
     .bind(ERASED)
     .execute(&mut *transaction)
     .await?;
-    sqlx::query("UPDATE turns SET text = '', words = '' WHERE call_id = ANY ($1)")
+    query("UPDATE turns SET text = '', words = '' WHERE call_id = ANY ($1)")
         .bind(&calls)
         .execute(&mut *transaction)
         .await?;
     for kind in ["dtmf", "session_handle"] {
-        sqlx::query("UPDATE events SET detail = $3 WHERE call_id = ANY ($1) AND kind = $2")
+        query("UPDATE events SET detail = $3 WHERE call_id = ANY ($1) AND kind = $2")
             .bind(&calls)
             .bind(kind)
             .bind(scrub_event(kind, serde_json::Value::Null))

@@ -11,6 +11,7 @@ use sqlx::types::Json;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
+use super::statement::{query, query_as, query_scalar};
 use crate::store::erase;
 use crate::store::rows::{self, Batch, Row};
 use crate::store::summary::{self, Answer, Closed, Fact, Summary};
@@ -27,10 +28,10 @@ pub(in crate::store) async fn apply(
     position: i64,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock_shared($1)").bind(ERASURE).execute(&mut *transaction).await?;
+    query("SELECT pg_advisory_xact_lock_shared($1)").bind(ERASURE).execute(&mut *transaction).await?;
     let rows = scrub(&mut transaction, rows).await?;
     write(&mut transaction, &Batch::of(rows)).await?;
-    sqlx::query(
+    query(
         "INSERT INTO journals (journal, position) VALUES ($1, $2)
              ON CONFLICT (journal) DO UPDATE
             SET position = greatest(journals.position, excluded.position), at = now()",
@@ -46,12 +47,11 @@ pub(in crate::store) async fn apply(
 async fn scrub(connection: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<Row>, sqlx::Error> {
     let calls: BTreeSet<_> = rows.iter().filter_map(|row| Uuid::parse_str(row.place()?.0).ok()).collect();
     let calls: Vec<_> = calls.into_iter().collect();
-    let erased: Vec<String> = sqlx::query_scalar(
-        "SELECT call_id::text FROM calls WHERE call_id = ANY ($1) AND erased_at IS NOT NULL",
-    )
-    .bind(calls)
-    .fetch_all(connection)
-    .await?;
+    let erased: Vec<String> =
+        query_scalar("SELECT call_id::text FROM calls WHERE call_id = ANY ($1) AND erased_at IS NOT NULL")
+            .bind(calls)
+            .fetch_all(connection)
+            .await?;
     if erased.is_empty() {
         return Ok(rows);
     }
@@ -79,7 +79,7 @@ async fn run<T: Serialize + Sync>(
     rows: &[T],
 ) -> Result<(), sqlx::Error> {
     if !rows.is_empty() {
-        sqlx::query(statement).bind(Json(rows)).execute(connection).await?;
+        query(statement).bind(Json(rows)).execute(connection).await?;
     }
     Ok(())
 }
@@ -200,9 +200,9 @@ async fn end(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::E
     if ids.is_empty() {
         return Ok(());
     }
-    let facts: Vec<Fact> = sqlx::query_as(FACTS).bind(&ids).fetch_all(&mut *connection).await?;
+    let facts: Vec<Fact> = query_as(FACTS).bind(&ids).fetch_all(&mut *connection).await?;
     let answers: Vec<Answer> =
-        sqlx::query_as("SELECT call_id::text AS call_id, latency_ms FROM turns WHERE call_id = ANY ($1)")
+        query_as("SELECT call_id::text AS call_id, latency_ms FROM turns WHERE call_id = ANY ($1)")
             .bind(&ids)
             .fetch_all(&mut *connection)
             .await?;
@@ -216,7 +216,7 @@ async fn end(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::E
             Some(End { ended, records: i64::from(ended.sequence) + 1, summary })
         })
         .collect();
-    let closed: Vec<Closed> = sqlx::query_as(END).bind(Json(&ends)).fetch_all(&mut *connection).await?;
+    let closed: Vec<Closed> = query_as(END).bind(Json(&ends)).fetch_all(&mut *connection).await?;
     let sums = summary::sums(&closed, &summaries, &answers);
     run(connection, DAILY, &sums.daily).await?;
     run(connection, LATENCIES, &sums.latencies).await?;

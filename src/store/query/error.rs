@@ -22,6 +22,10 @@ pub enum Error {
     /// The database cannot be reached or is too busy; another time it may answer.
     #[error("the call log cannot be reached: {0}")]
     Away(sqlx::Error),
+    #[error("the call log cannot be reached: {0}")]
+    Unreachable(postgres::Error),
+    #[error("the call log cannot be reached: every connection is in use")]
+    Busy,
     #[error("the question takes too long; ask for less, for example for fewer days")]
     TooSlow,
     #[error("cannot read the call log: {0}")]
@@ -32,7 +36,13 @@ impl Error {
     /// Whether asking again later may help.
     pub const fn is_away(&self) -> bool {
         match self {
-            Self::Away(_) | Self::TooSlow | Self::Missing { .. } | Self::Empty | Self::Older { .. } => true,
+            Self::Away(_)
+            | Self::Unreachable(_)
+            | Self::Busy
+            | Self::TooSlow
+            | Self::Missing { .. }
+            | Self::Empty
+            | Self::Older { .. } => true,
             Self::Foreign { .. } | Self::Address(_) | Self::Read(_) => false,
         }
     }

@@ -9,6 +9,7 @@ pub mod stats;
 mod cursor;
 mod error;
 mod list;
+mod remote;
 mod rows;
 mod search;
 mod session;
@@ -107,7 +108,9 @@ impl Query {
     ) -> Result<T, Error> {
         let answer = async {
             let mut session = self.pool.begin().await?;
-            question(&mut session).await
+            let answer = question(&mut session).await?;
+            self.pool.end(session).await;
+            Ok(answer)
         };
         match tokio::time::timeout(DEADLINE, answer).await {
             Ok(answer) => answer,

@@ -12,7 +12,7 @@ use super::filter::{Filter, Invalid};
 use super::list::{Position, newest, positions};
 use super::session::Session;
 use super::sql::{Dialect, Sql, Value};
-use crate::store::words::{fts, words};
+use crate::store::words::{folded, fts, is_part, wanted, words};
 
 /// What is searched for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,27 +33,33 @@ const PREFIX_CHARS_MIN: usize = 2;
 impl Words {
     /// Words in any order; `book*` stands for every word that begins like that.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = folded(text);
         let mut terms: Vec<Term> = Vec::new();
+        let mut pairs: Vec<Term> = Vec::new();
+        let exact = |word: String| Term { word, is_prefix: false };
         let mut parts = text.split('*').peekable();
         while let Some(part) = parts.next() {
             let (before, last) = part
                 .char_indices()
                 .rev()
-                .find(|(_, c)| !c.is_alphanumeric())
+                .find(|(_, c)| !is_part(*c))
                 .map_or(("", part), |(at, c)| part.split_at(at + c.len_utf8()));
             let is_starred = parts.peek().is_some();
-            let (last, is_one) = (words(last), words(last).len() == 1);
+            let (before, last) = (wanted(before), wanted(last));
+            let is_one = last.words.len() == 1 && last.pairs.is_empty();
             let is_prefix = |word: &str| is_starred && is_one && word.chars().count() >= PREFIX_CHARS_MIN;
-            terms.extend(words(before).into_iter().map(|word| Term { word, is_prefix: false }));
-            terms.extend(last.into_iter().map(|word| Term { is_prefix: is_prefix(&word), word }));
+            terms.extend(before.words.into_iter().map(exact));
+            terms.extend(last.words.into_iter().map(|word| Term { is_prefix: is_prefix(&word), word }));
+            pairs.extend(before.pairs.into_iter().chain(last.pairs).map(exact));
         }
-        terms.sort_by(|a, b| (&a.word, a.is_prefix).cmp(&(&b.word, b.is_prefix)));
-        terms.dedup();
-        match terms.len() {
-            0 => Err(Invalid::NoWords),
-            1..=TERMS_MAX => Ok(Self(terms)),
-            _ => Err(Invalid::TooManyWords),
+        sort(&mut terms);
+        sort(&mut pairs);
+        if terms.len() > TERMS_MAX {
+            return Err(Invalid::TooManyWords);
         }
+        pairs.truncate(TERMS_MAX - terms.len());
+        terms.extend(pairs);
+        if terms.is_empty() { Err(Invalid::NoWords) } else { Ok(Self(terms)) }
     }
 
     /// Whether all of them are in this text.
@@ -93,6 +99,11 @@ impl Words {
             .map(|Term { word, is_prefix }| format!("'{word}'{}", if *is_prefix { ":*" } else { "" }));
         Value::Match(terms.collect::<Vec<_>>().join(" & "))
     }
+}
+
+fn sort(terms: &mut Vec<Term>) {
+    terms.sort_by(|a, b| (&a.word, a.is_prefix).cmp(&(&b.word, b.is_prefix)));
+    terms.dedup();
 }
 
 /// The newest `limit` calls after a place that a filter with words lets through.
@@ -249,7 +260,9 @@ mod tests {
     #[rstest]
     #[case("Refund please", "'please' & 'refund'", "\"please\" AND \"refund\"")]
     #[case("book*", "'book':*", "(\"book\" * OR \"\u{e000}626f6f6b\" *)")]
-    #[case("größ* x", "'größ':* & 'x'", "\"\u{e000}6772c3b6c39f\" * AND \"x\"")]
+    #[case("größ* x", "'gröss':* & 'x'", "\"\u{e000}6772c3b67373\" * AND \"x\"")]
+    #[case("gro\u{308}ß*", "'gröss':*", "\"\u{e000}6772c3b67373\" *")]
+    #[case("แฟ*", "'แฟ'", "\"\u{e000}e0b981e0b89f\"")]
     #[case("a*", "'a'", "\"a\"")]
     #[case("don't*", "'don' & 't'", "\"don\" AND \"t\"")]
     #[case("日本*", "'日' & '本'", "\"\u{e000}e697a5\" AND \"\u{e000}e69cac\"")]
@@ -280,6 +293,9 @@ mod tests {
     #[case("ref* wish", "I want a refund", false)]
     #[case("caf*", "Café", true)]
     #[case("本", "日本", true)]
+    #[case("GRÖSSE", "die größe", true)]
+    #[case("โต๊ะ", "ผมอยากจองโต๊ะสำหรับสองคน", true)]
+    #[case("ร้าน", "ผมอยากจองโต๊ะสำหรับสองคน", false)]
     fn a_text_has_all_the_words_or_not(#[case] search: &str, #[case] text: &str, #[case] is_hit: bool) {
         assert_eq!(Words::parse(search).unwrap().are_in(text), is_hit);
     }

@@ -1,29 +1,28 @@
 //! Connections to one call log that cannot write, and one view of it at a time.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
-use sqlx::{ConnectOptions as _, FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{ConnectOptions as _, FromRow, Sqlite, SqlitePool, Transaction};
 
+use super::remote::{Remote, View};
 use super::sql::{Dialect, Sql};
 use super::{Error, Source};
 use crate::store::postgres::Target;
 
 /// Readers at once: an API and a command line. A connection is a thread in SQLite, a process in Postgres.
-const CONNECTIONS: u32 = 4;
+pub(super) const CONNECTIONS: usize = 4;
 
-/// For a connection to Postgres, a free one or a new one. A person is waiting.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// For a free connection or a new one. A person is waiting.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Readers never wait for the writer in WAL mode, only for a change of the file's mode or a recovery.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What one question may cost; every statement of it in Postgres.
+/// What one question may cost.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(4);
-const STATEMENT_TIMEOUT_MS: &str = "4000";
 
 /// Steps of SQLite's machine between two looks at the clock: about a tenth of a millisecond.
 const STEPS: i32 = 10_000;
@@ -39,15 +38,8 @@ impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, 
 /// Where sessions come from.
 #[derive(Debug)]
 pub(super) enum Pool {
-    Sqlite {
-        pool: SqlitePool,
-        path: PathBuf,
-    },
-    Postgres {
-        /// Replaced when an answer did not come: a connection to a silent server is not given back for minutes.
-        pool: Mutex<PgPool>,
-        options: Box<PgConnectOptions>,
-    },
+    Sqlite { pool: SqlitePool, path: PathBuf },
+    Postgres(Remote),
 }
 
 impl Pool {
@@ -60,22 +52,12 @@ impl Pool {
                     .read_only(true)
                     .busy_timeout(BUSY_TIMEOUT)
                     .disable_statement_logging();
-                let pool =
-                    SqlitePoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT_TIMEOUT);
+                let pool = SqlitePoolOptions::new()
+                    .max_connections(CONNECTIONS as u32)
+                    .acquire_timeout(CONNECT_TIMEOUT);
                 Ok(Self::Sqlite { pool: pool.connect_lazy_with(options), path })
             }
-            Source::Postgres(url) => {
-                let options = Target::parse(&url)?.options().clone();
-                // A plan for every question: what is rare in one is common in the next. Compiling a plan takes
-                // longer than running it.
-                let options = options.options([
-                    ("default_transaction_read_only", "on"),
-                    ("statement_timeout", STATEMENT_TIMEOUT_MS),
-                    ("plan_cache_mode", "force_custom_plan"),
-                    ("jit", "off"),
-                ]);
-                Ok(Self::Postgres { pool: Mutex::new(postgres(&options)), options: Box::new(options) })
-            }
+            Source::Postgres(url) => Ok(Self::Postgres(Remote::new(Target::parse(&url)?))),
         }
     }
 
@@ -93,11 +75,14 @@ impl Pool {
                 drop(handle);
                 Ok(Session::Sqlite(transaction))
             }
-            Self::Postgres { pool, .. } => {
-                let pool = lock(pool).clone();
-                let transaction = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-                Ok(Session::Postgres(transaction))
-            }
+            Self::Postgres(remote) => Ok(Session::Postgres(remote.begin().await?)),
+        }
+    }
+
+    /// Keeps the connection of a question that was answered.
+    pub(super) async fn end(&self, session: Session) {
+        if let (Self::Postgres(remote), Session::Postgres(view)) = (self, session) {
+            remote.end(view).await;
         }
     }
 
@@ -105,45 +90,30 @@ impl Pool {
     pub(super) fn foreign(&self) -> Error {
         match self {
             Self::Sqlite { path, .. } => Error::Foreign { path: path.clone() },
-            Self::Postgres { .. } => Error::Empty,
+            Self::Postgres(_) => Error::Empty,
         }
     }
 
     /// Leaves connections that do not answer to themselves.
     pub(super) fn renew(&self) {
-        if let Self::Postgres { pool, options } = self {
-            let old = std::mem::replace(&mut *lock(pool), postgres(options));
-            tokio::spawn(async move { old.close().await });
+        if let Self::Postgres(remote) = self {
+            drop(remote.take_idle());
         }
     }
 
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite { pool, .. } => pool.close().await,
-            Self::Postgres { pool, .. } => {
-                let pool = lock(pool).clone();
-                pool.close().await;
-            }
+            Self::Postgres(remote) => remote.close().await,
         }
     }
-}
-
-fn lock(pool: &Mutex<PgPool>) -> MutexGuard<'_, PgPool> {
-    pool.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn postgres(options: &PgConnectOptions) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(CONNECT_TIMEOUT)
-        .connect_lazy_with(options.clone())
 }
 
 /// One view of the log.
 #[derive(Debug)]
 pub(super) enum Session {
     Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(View),
 }
 
 impl Session {
@@ -163,8 +133,9 @@ impl Session {
             Self::Sqlite(transaction) => {
                 sql.sqlite().build_query_as::<T>().fetch_all(&mut **transaction).await?
             }
-            Self::Postgres(transaction) => {
-                sql.postgres().build_query_as::<T>().fetch_all(&mut **transaction).await?
+            Self::Postgres(view) => {
+                let mut statement = sql.postgres();
+                statement.build_query_as::<T>().persistent(false).fetch_all(view.connection()).await?
             }
         })
     }
@@ -174,8 +145,9 @@ impl Session {
             Self::Sqlite(transaction) => {
                 sql.sqlite().build_query_as::<T>().fetch_optional(&mut **transaction).await?
             }
-            Self::Postgres(transaction) => {
-                sql.postgres().build_query_as::<T>().fetch_optional(&mut **transaction).await?
+            Self::Postgres(view) => {
+                let mut statement = sql.postgres();
+                statement.build_query_as::<T>().persistent(false).fetch_optional(view.connection()).await?
             }
         })
     }

@@ -4,7 +4,7 @@ pub(super) mod apply;
 pub(super) mod journal;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -41,8 +41,11 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
 
 /// Connects and brings the schema up to date.
 pub(super) async fn open(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteConnection, Error> {
+    let began = Instant::now();
     for _ in 1..OPEN_ATTEMPTS {
         match attempt(options, path).await {
+            // It waited for the lock already.
+            Err(error) if error.is_held() && began.elapsed() >= BUSY_TIMEOUT => return Err(error),
             Err(Error::Open { .. } | Error::Migrate { .. }) => tokio::time::sleep(OPEN_PAUSE).await,
             result => return result,
         }
@@ -53,7 +56,8 @@ pub(super) async fn open(options: &SqliteConnectOptions, path: &Path) -> Result<
 async fn attempt(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteConnection, Error> {
     let named = |source| Error::Open { path: path.to_owned(), source };
     let mut connection = options.connect().await.map_err(named)?;
-    match MIGRATIONS.run(&mut connection).await {
+    // `run` is the same; the compiler does not see that it may move between threads.
+    match MIGRATIONS.run_direct(None, &mut connection, false).await {
         Ok(()) => Ok(connection),
         Err(MigrateError::VersionMissing(version)) => Err(Error::Newer { path: path.to_owned(), version }),
         Err(source) => Err(Error::Migrate { path: path.to_owned(), source: Box::new(source) }),
@@ -64,6 +68,26 @@ async fn attempt(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteCo
 /// (<https://sqlite.org/rescode.html>).
 const REFUSALS: [i32; 3] = [18, 19, 20];
 
+/// `SQLITE_BUSY`, `SQLITE_LOCKED`, `SQLITE_PROTOCOL`: another program holds a lock.
+const HELD: [i32; 3] = [5, 6, 15];
+
+/// Whether an error, or what caused it, is a lock of another program.
+pub(super) fn is_held(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        let code = cause.downcast_ref::<sqlx::Error>().and_then(code);
+        let code = code.or_else(|| {
+            let error = cause.downcast_ref::<sqlx::sqlite::SqliteError>()?;
+            sqlx::error::DatabaseError::code(error)?.parse().ok()
+        });
+        code.is_some_and(|code| HELD.contains(&(code & 0xff)))
+    })
+}
+
+pub(super) fn code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error().and_then(|error| error.code()?.parse().ok())
+}
+
 /// `SQLITE_FULL`.
 const FULL: i32 = 13;
 
@@ -72,13 +96,18 @@ pub(super) fn verdict(error: &sqlx::Error) -> Verdict {
     if matches!(error, sqlx::Error::Encode(_)) {
         return Verdict::Refuse;
     }
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    let code = code(error);
     // The low byte is the primary result code.
     match code {
         Some(code) if code & 0xff == FULL => Verdict::Full,
         Some(code) if REFUSALS.contains(&(code & 0xff)) => Verdict::Refuse,
         Some(_) | None => Verdict::Retry,
     }
+}
+
+/// The number of the last migration of this program.
+pub(super) fn schema() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// Ends the calls of a process that died, where the rest of them is: in the journal or in the tables.

@@ -1,71 +1,48 @@
-//! `patchcord check`: what is wrong with the configuration, and what would run with it.
+//! What would run with the configuration, and what is wrong in the configuration itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::bail;
-
-use super::text;
+use super::part::Part;
 use crate::call::agent::Agent;
 use crate::carrier::{FollowUp, Then};
-use crate::config::{self, Config, Finding, Severity};
+use crate::config::Config;
 use crate::machine::{self, Machine};
 use crate::provider::gemini::{Developer, Endpoint};
 use crate::{provider, server};
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// The configuration; otherwise the one PATCHCORD_CONFIG names, otherwise patchcord.toml.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-#[expect(clippy::unused_async, reason = "subcommands are called alike")]
-pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let config = Config::load(args.config.as_deref(), &config::environment)?;
-    let findings = config.validate();
-    text::print(&(list(&findings) + &summary(&config, Machine::this())))?;
-    match findings.iter().filter(|finding| finding.severity == Severity::Error).count() {
-        0 => Ok(()),
-        1 => bail!("the configuration has an error"),
-        errors => bail!("the configuration has {errors} errors"),
-    }
-}
-
-fn list(findings: &[Finding]) -> String {
-    if findings.is_empty() {
-        return "No findings.\n\n".to_owned();
-    }
-    let lines = findings.iter().map(|finding| text::line(&finding.to_string()) + "\n");
-    lines.chain(["\n".to_owned()]).collect()
-}
-
-/// What would run.
-fn summary(config: &Config, machine: &Machine) -> String {
+/// The addresses, the limits and the place of the call log; and every finding of [`Config::validate`].
+pub(super) fn settings(config: &Config, machine: &Machine) -> Part {
+    let mut part = Part::new(config);
+    part.findings(config.validate());
     let public_url = config.server.public_url.as_deref();
     let webhook = public_url
         .map(|url| format!("{url}{} (HTTP POST, for \"A call comes in\")", server::config::VOICE_PATH));
     let or_missing = |text: Option<&str>| text.unwrap_or("(missing)").to_owned();
     let file = config.file.as_ref().map(|path| path.display().to_string());
-    let mut facts = Vec::from([
-        ("configuration", file.unwrap_or_else(|| "no file: defaults".to_owned())),
-        ("listens on", listens(config)),
-        ("API", api(config)),
-        ("public URL", or_missing(public_url)),
-        ("Twilio webhook", or_missing(webhook.as_deref())),
-        ("machine", machine.to_string()),
-        ("limits", limits(&config.limits, machine)),
-        ("call log", config.store.path.display().to_string()),
-    ]);
-    for (index, endpoint) in config.live.endpoints().iter().enumerate() {
-        let name = if index == 0 { "live service" } else { "" };
-        facts.push((name, located(endpoint, config.live.default_credentials.as_deref())));
+    part.fact("configuration", file.unwrap_or_else(|| "no file: defaults".to_owned()));
+    part.fact("listens on", listens(config));
+    part.fact("API", api(config));
+    part.fact("public URL", or_missing(public_url));
+    part.fact("Twilio webhook", or_missing(webhook.as_deref()));
+    part.fact("machine", machine.to_string());
+    part.fact("limits", limits(&config.limits, machine));
+    part
+}
+
+/// The live services and who answers which number, in which order.
+pub(super) fn agents(config: &Config) -> Part {
+    let mut part = Part::new(config);
+    for endpoint in config.live.endpoints().iter() {
+        part.fact("live service", located(endpoint, config.live.default_credentials.as_deref()));
     }
-    for (index, agent) in config.agents.iter().enumerate() {
-        facts.push((if index == 0 { "agents" } else { "" }, described(agent)));
-        facts.push(("", format!("  {}", ladder(config, agent))));
-        facts.extend(overflow(agent).map(|text| ("", format!("  without room: {text}"))));
+    for agent in &config.agents {
+        part.fact("agents", described(agent));
+        part.fact("agents", format!("  {}", ladder(config, agent)));
+        if let Some(overflow) = overflow(agent) {
+            part.fact("agents", format!("  without room: {overflow}"));
+        }
     }
-    facts.iter().map(|(name, value)| format!("{name:<15} {}\n", text::line(value))).collect()
+    part
 }
 
 /// Where webhooks come in, and who can reach it.
@@ -188,7 +165,6 @@ fn fallback(config: &provider::Config) -> Option<String> {
 mod tests {
     use super::*;
     use crate::carrier::Overflow;
-    use crate::config::Place;
 
     #[test]
     fn the_summary_says_what_would_run_and_what_to_paste() {
@@ -206,7 +182,7 @@ mod tests {
         config.agents = vec![desk, other];
         config.limits.max_calls = Some(500);
         assert_eq!(
-            summary(&config, &machine(2, None)),
+            settings(&config, &machine(2, None)).summary() + &agents(&config).summary(),
             "\
 configuration   no file: defaults
 listens on      127.0.0.1:8080, reached from this machine alone
@@ -215,7 +191,6 @@ public URL      https://voice.example.com
 Twilio webhook  https://voice.example.com/twilio/voice (HTTP POST, for \"A call comes in\")
 machine         2 cores
 limits          500 calls at once, 30 a minute from one caller, none while later than 30 ms
-call log        data/patchcord.db
 live service    wss://generativelanguage.googleapis.com (v1beta)
 agents          desk answers +14155550123 with gemini-3.8-live, voice Kore
                   live developer -> hang up
@@ -271,20 +246,5 @@ agents          desk answers +14155550123 with gemini-3.8-live, voice Kore
         config.fallback.tts.clear();
         config.agents[0].otherwise.last_resort = FollowUp::Transfer { to: "+14155550123".to_owned() };
         assert_eq!(first_ladder(&config), "live developer, vertex us -> transfer to +14155550123");
-    }
-
-    #[test]
-    fn a_finding_is_one_line() {
-        let finding = Finding {
-            severity: Severity::Error,
-            key: "agents[1].voice".to_owned(),
-            place: Place::File("patchcord.toml".into()),
-            message: "the service has no voice \"\u{1b}\n\"".to_owned(),
-            remedy: "did you mean \"Kore\"?".to_owned(),
-        };
-        assert_eq!(
-            list(&[finding]),
-            "error: agents[1].voice (patchcord.toml): the service has no voice \"\\u{1b} \"; did you mean \"Kore\"?\n\n"
-        );
     }
 }
