@@ -53,9 +53,11 @@ impl Dialogue {
         self.text_len += text.len();
         match self.lines.back_mut().filter(|line| line.speaker == speaker) {
             Some(line) => {
-                line.text.push(' ');
+                if wants_space(&line.text, text) {
+                    line.text.push(' ');
+                    self.text_len += 1;
+                }
                 line.text.push_str(text);
-                self.text_len += 1;
             }
             None => self.lines.push_back(Line { speaker, text: text.to_owned() }),
         }
@@ -86,9 +88,60 @@ impl Dialogue {
     }
 }
 
+/// Whether two stretches of speech are to be written with a space between them: not where one is, not before
+/// punctuation or behind an opening bracket, and not in scripts that have none.
+pub fn wants_space(before: &str, after: &str) -> bool {
+    let (Some(end), Some(begin)) = (before.chars().next_back(), after.chars().next()) else { return false };
+    let is_there = end.is_whitespace() || begin.is_whitespace();
+    let is_open = matches!(
+        end,
+        '(' | '[' | '{' | '¿' | '¡' | '“' | '‘' | '«' | '-' | '–' | '/' | '\'' | '’' | '@' | '#'
+    );
+    let is_close = matches!(
+        begin,
+        '.' | ',' | '!' | '?' | ';' | ':' | ')' | ']' | '}' | '%' | '…' | '\'' | '’' | '”' | '»' | '-' | '/'
+    );
+    !is_there && !is_open && !is_close && !is_unspaced(end) && !is_unspaced(begin)
+}
+
+/// Scripts whose words stand without spaces, and their punctuation: Thai, Lao, Myanmar, Khmer, Han, kana, and the forms
+/// that are as wide as these.
+const fn is_unspaced(c: char) -> bool {
+    matches!(c,
+        '\u{0E00}'..='\u{0EFF}'
+        | '\u{1000}'..='\u{109F}'
+        | '\u{1780}'..='\u{17FF}'
+        | '\u{2E80}'..='\u{312F}'
+        | '\u{31A0}'..='\u{9FFF}'
+        | '\u{F900}'..='\u{FAFF}'
+        | '\u{FF00}'..='\u{FFEF}'
+        | '\u{20000}'..='\u{3FFFF}')
+}
+
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
+
+    #[rstest]
+    #[case("Hi,", "where?", true)]
+    #[case("Hi ", "there", false)]
+    #[case("Hi", " there", false)]
+    #[case("Hi", "!", false)]
+    #[case("(", "so", false)]
+    #[case("你好", "我是", false)]
+    #[case("สวัสดี", "ครับ", false)]
+    #[case("こんにちは。", "はい", false)]
+    #[case("안녕하세요", "네", true)]
+    #[case("", "x", false)]
+    fn stretches_are_parted_where_the_script_parts_them(
+        #[case] a: &str,
+        #[case] b: &str,
+        #[case] expected: bool,
+    ) {
+        assert_eq!(wants_space(a, b), expected);
+    }
 
     fn texts(dialogue: &Dialogue) -> Vec<&str> {
         dialogue.lines().map(|line| line.text.as_str()).collect()

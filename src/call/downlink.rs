@@ -37,6 +37,8 @@ pub(super) struct Downlink {
     /// Where recorded words end.
     words_end: u64,
     notice: Option<Notice>,
+    /// Up to where the carrier was last told to throw away what it has.
+    cleared: Option<u64>,
     totals: Totals,
     scratch: Vec<i16>,
 }
@@ -84,6 +86,7 @@ impl Downlink {
             tone: None,
             words_end: 0,
             notice: None,
+            cleared: None,
             totals: Totals::default(),
             scratch: Vec::new(),
         }
@@ -165,6 +168,12 @@ impl Downlink {
         self.totals.cleared += cleared.samples.saturating_sub(cover);
         self.go_on_with_notice(cleared.heard, now);
         cleared
+    }
+
+    /// The carrier is to throw away what it has; `false` if it was told so and was given nothing since.
+    pub(super) fn note_clear(&mut self) -> bool {
+        let position = self.position();
+        self.cleared.replace(position) != Some(position)
     }
 
     fn go_on_with_notice(&mut self, heard: u64, now: Instant) {

@@ -120,8 +120,7 @@ impl Call {
             fallback::Output::Cancel(id) => self.outbox.push(Output::Cancel(id)),
             fallback::Output::CallerSaid { text, started, ended } => {
                 self.uplink.take_speech();
-                self.transcript.caller_said(&text, Some(Speech { started, ended }), now);
-                self.close_caller(now);
+                self.transcript.caller_spoke(&text, Speech { started, ended }, now);
             }
             fallback::Output::WantsReply => {
                 let dialogue = self.transcript.dialogue(self.downlink.heard(now));
@@ -137,7 +136,7 @@ impl Call {
                 self.settle(now);
             }
             fallback::Output::AgentSays { text } => {
-                self.transcript.agent_said(&format!("{text} "), self.downlink.position());
+                self.transcript.agent_reads(&format!("{text} "), self.downlink.position(), now);
             }
             fallback::Output::Audio(samples) => {
                 let Some(standin) = self.responder.standin() else { return };
@@ -146,7 +145,7 @@ impl Call {
             }
             fallback::Output::SentenceEnd => {}
             fallback::Output::ReplyEnd => {
-                self.finish_reply();
+                self.finish_reply(now, now);
                 self.downlink.handle_turn_complete();
             }
             fallback::Output::Interrupt => {

@@ -135,6 +135,7 @@ impl Intake {
 
     fn handle_live(&mut self, link: LinkId, message: &[u8], now: Instant) -> bool {
         let mut is_set_up = false;
+        self.call.handle_live_message(link, now);
         self.decoder.decode(message, |event| {
             is_set_up |= matches!(event, live::Event::SetupComplete { .. });
             self.call.handle_live(link, event, now);

@@ -1,11 +1,13 @@
 //! The call with its live model: a session's changes, what the model says, and what it is told.
 
 use super::agent::Greeting;
+use super::allowance::Admission;
 use std::time::{Duration, Instant};
 
 use super::record::{Event, Peer, Rung};
 use super::responder::Role;
 use super::silence::Debt;
+use super::transcript::LATE_MAX;
 use super::{Call, Output};
 use crate::dialogue::Dialogue;
 use crate::id::LinkId;
@@ -25,12 +27,44 @@ const ANSWER: &str =
 impl Call {
     /// Events of a connection that is not the session's newest are late: they are dropped here.
     pub fn handle_live(&mut self, link: LinkId, event: live::Event<'_>, now: Instant) {
-        let Some(session) = self.responder.session().filter(|session| session.link() == link) else { return };
-        session.handle_event(link, &event, now);
+        let is_known = self.responder.session().is_some_and(|session| session.link() == link);
+        if !is_known || !self.admit(&event, now) {
+            return;
+        }
+        if let Some(session) = self.responder.session() {
+            session.handle_event(link, &event, now);
+        }
         if self.responder.ready_link() == Some(link) {
             self.handle_content(event, now);
         }
         self.advance(now);
+    }
+
+    /// A message of this connection comes, whatever is in it.
+    pub fn handle_live_message(&mut self, link: LinkId, now: Instant) {
+        if self.responder.session().is_some_and(|session| session.link() == link) {
+            self.spend(0, now);
+        }
+    }
+
+    /// Whether the model may say this yet: what it says too much of is dropped, and in the end its session.
+    fn admit(&mut self, event: &live::Event<'_>, now: Instant) -> bool {
+        event.bytes().is_none_or(|bytes| self.spend(bytes, now))
+    }
+
+    fn spend(&mut self, bytes: usize, now: Instant) -> bool {
+        match self.allowance.admit(bytes, now) {
+            Admission::Taken => true,
+            Admission::Dropped => {
+                self.faults.count(Peer::Live, "flood", 1);
+                false
+            }
+            Admission::Flooded => {
+                self.fail_session(Failure::Flooded, now);
+                self.follow_session(now);
+                false
+            }
+        }
     }
 
     pub(super) fn go_live(&mut self, now: Instant) {
@@ -51,6 +85,7 @@ impl Call {
         if let Some(session) = self.responder.session() {
             session.note_sent(&command);
         }
+        self.transcript.note_prompt();
         self.outbox.live(link, command);
     }
 
@@ -178,7 +213,7 @@ impl Call {
 
     /// How the agent goes on in the middle of what it was saying.
     pub(super) fn rest_cue(&self) -> String {
-        let heard = self.transcript.last_words();
+        let heard = self.transcript.last_words(self.downlink.position());
         format!(
             "The line was interrupted while you spoke. The last words the caller heard of you were: {heard:?}. \
              Go on from there, without greeting and without repeating them."
@@ -194,7 +229,7 @@ impl Call {
         self.responder.lost_at = Some(now);
         let was_speaking = self.downlink.is_open();
         self.downlink.handle_loss();
-        self.transcript.agent_finished(self.downlink.position());
+        self.transcript.agent_finished(self.downlink.position(), now, now);
         if was_speaking {
             let heard_at = self.downlink.heard_at(self.downlink.position());
             self.silence.owe(Debt::Rest, heard_at.map_or(now, |at| at.max(now)));
@@ -232,14 +267,18 @@ impl Call {
             live::Event::Audio(samples) => {
                 self.handle_speech(samples, now);
             }
-            live::Event::OutputTranscription(text) if !self.downlink.is_stale() => {
-                self.transcript.agent_said(text, self.downlink.position());
+            live::Event::OutputTranscription(text) => {
+                if self.transcript.agent_said(text, self.downlink.position(), self.floor(), now) {
+                    self.note_too_long("serverContent.outputTranscription");
+                }
             }
             live::Event::InputTranscription(text) => {
-                self.transcript.caller_said(text, self.uplink.speech(), now);
+                if self.transcript.caller_said(text, self.floor(), now) {
+                    self.note_too_long("serverContent.inputTranscription");
+                }
             }
             live::Event::Interrupted => self.handle_interrupted(now),
-            live::Event::GenerationComplete => self.finish_reply(),
+            live::Event::GenerationComplete => self.finish_reply(now + LATE_MAX, now),
             live::Event::TurnComplete => self.handle_turn_complete(now),
             live::Event::ToolCall(call) => {
                 let name = call.name.to_owned();
@@ -263,8 +302,7 @@ impl Call {
             }
             // The life of the session is the session's; a cancelled call was answered at once; voice activity is
             // measured on the line.
-            live::Event::OutputTranscription(_)
-            | live::Event::Opened
+            live::Event::Opened
             | live::Event::SetupComplete { .. }
             | live::Event::ToolCallCancelled { .. }
             | live::Event::VoiceActivity(_)
@@ -290,7 +328,8 @@ impl Call {
     fn handle_turn_complete(&mut self, now: Instant) {
         let has_spoken = self.downlink.has_spoken();
         let is_stale = self.downlink.is_stale();
-        self.finish_reply();
+        self.finish_reply(now + LATE_MAX, now);
+        self.transcript.agent_over(now);
         self.downlink.handle_turn_complete();
         let is_of_tool = std::mem::take(&mut self.responder.has_called_tool);
         if has_spoken {
@@ -301,6 +340,11 @@ impl Call {
             self.outbox.event(Event::EmptyTurn, now);
             self.silence.hurry(now);
         }
+    }
+
+    /// Words were cut off: the log says so.
+    fn note_too_long(&mut self, field: &'static str) {
+        self.faults.count_field(Peer::Live, live::Malformed::TooLong(field).code(), Some(field));
     }
 
     /// The model says nothing: it is asked again.

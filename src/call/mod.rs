@@ -5,6 +5,7 @@
 //! orders; each part (uplink, downlink, transcript, session …) is a small machine with tests of its own.
 
 pub mod agent;
+mod allowance;
 pub mod clip;
 pub mod context;
 mod downlink;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::agent::Agent;
+use self::allowance::Allowance;
 use self::context::{Context, UNKNOWN};
 use self::downlink::Downlink;
 use self::faults::Faults;
@@ -95,6 +97,7 @@ pub struct Call {
     silence: Silence,
     keys: Keys,
     faults: Faults,
+    allowance: Allowance,
     outbox: Outbox,
     /// While the call is recorded.
     tape: Option<Box<Tape>>,
@@ -123,6 +126,7 @@ impl Call {
             silence: Silence::default(),
             keys: Keys::default(),
             faults: Faults::default(),
+            allowance: Allowance::new(now),
             outbox: Outbox::new(ledger),
             tape: None,
         }
@@ -218,6 +222,7 @@ impl Call {
             self.phase.poll_timeout(),
             named(self.downlink.poll_timeout(), Timer::Playout),
             named(turn_heard, Timer::TurnHeard),
+            named(self.transcript.poll_timeout(), Timer::LateWords),
             named(self.dry_at(), Timer::Silence),
             named(self.silence.poll_timeout(self.is_asked()).filter(|_| self.is_talking()), Timer::Silence),
             self.responder.poll_timeout(),
@@ -414,11 +419,9 @@ impl Call {
             self.outbox.push(Output::FollowUp(follow_up.clone()));
         }
         self.outbox.carrier(carrier::Command::Close(phase::close_of(&ending)));
-        self.close_caller(now);
         let heard = self.downlink.heard(now);
-        while let Some(turn) = self.transcript.pop_cut(heard, self.outbox.ledger(), now) {
-            self.outbox.record(Record::Turn(turn), now);
-        }
+        self.transcript.close(heard, self.downlink.position(), now);
+        self.log_turns(now);
         self.end_recording(heard, now);
         for fault in self.faults.drain() {
             self.outbox.event(fault, now);

@@ -34,6 +34,8 @@ pub enum Timer {
     Playout,
     /// A turn of the agent will have been heard.
     TurnHeard,
+    /// Late words could have come to a turn.
+    LateWords,
     /// The caller has paused in pressing keys.
     Keys,
     /// Faults are to be reported.

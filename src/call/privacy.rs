@@ -37,14 +37,14 @@ impl Privacy {
     }
 
     /// The words of speech between two instants, or that they are withheld.
-    pub(super) fn mask(&self, text: &str, from: Instant, until: Instant) -> String {
+    fn mask(&self, text: &str, from: Instant, until: Instant) -> String {
         let is_touched =
             |(begin, end): &(Instant, Option<Instant>)| until >= *begin && end.is_none_or(|end| from <= end);
         if self.stretches.iter().any(is_touched) { WITHHELD.to_owned() } else { text.to_owned() }
     }
 
-    pub(super) fn mask_turn(&self, turn: Turn, begin: Option<Instant>, end: Instant) -> Turn {
-        Turn { text: self.mask(&turn.text, begin.unwrap_or(end), end), ..turn }
+    pub(super) fn mask_turn(&self, turn: Turn, begin: Instant, end: Instant) -> Turn {
+        Turn { text: self.mask(&turn.text, begin, end), ..turn }
     }
 }
 

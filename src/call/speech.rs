@@ -7,6 +7,7 @@ use super::clip::{self, Clip};
 use super::phase::Phase;
 use super::record::{Cause, Ending, Event, Record, Rung};
 use super::silence::{Debt, Step};
+use super::transcript::{Answered, Floor, LATE_MAX};
 use super::{Call, carrier};
 use crate::audio::Rate;
 use crate::live::failure::Failure;
@@ -42,11 +43,11 @@ impl Call {
     /// The agent says something recorded.
     pub(super) fn say(&mut self, clip: &Clip, now: Instant) {
         let position = self.downlink.position();
-        self.transcript.agent_said(&clip.text, position);
-        self.transcript.agent_spoke(position, None, now);
+        self.transcript.agent_reads(&clip.text, position, now);
+        self.transcript.agent_spoke(position, Answered::default(), now);
         self.downlink.push_cover(&clip.samples, now);
         self.downlink.finish_cover();
-        self.transcript.agent_finished(self.downlink.position());
+        self.transcript.agent_finished(self.downlink.position(), now, now);
     }
 
     /// Plays speech of the agent that answers what the caller said up to `answered`; `false` if it is stale.
@@ -59,11 +60,12 @@ impl Call {
         if samples.is_empty() || !self.downlink.handle_audio(samples) {
             return false;
         }
+        let mut answers = Answered::default();
         if is_first {
-            self.uplink.take_speech();
-            self.close_caller(now);
+            answers = Answered { since: answered, speech: self.uplink.take_speech() };
+            self.transcript.close_caller(now + LATE_MAX);
         }
-        self.transcript.agent_spoke(position, answered.filter(|_| is_first), now);
+        self.transcript.agent_spoke(position, answers, now);
         true
     }
 
@@ -78,11 +80,11 @@ impl Call {
         self.downlink.stop_tone();
         let start = self.transcript.cut_start();
         let Some(cleared) = self.downlink.handle_interrupted(now) else { return };
-        self.outbox.carrier(carrier::Command::Clear);
-        self.cut_tape(cleared.heard);
-        while let Some(turn) = self.transcript.pop_cut(cleared.heard, self.outbox.ledger(), now) {
-            self.outbox.record(Record::Turn(turn), now);
+        if self.downlink.note_clear() {
+            self.outbox.carrier(carrier::Command::Clear);
         }
+        self.cut_tape(cleared.heard);
+        self.transcript.cut(cleared.heard, cleared.heard + cleared.samples, now);
         if cleared.samples > 0 {
             let ms = |samples| Rate::LINE.millis(samples);
             let heard_ms = ms(cleared.heard.saturating_sub(start.unwrap_or(cleared.heard)));
@@ -90,18 +92,12 @@ impl Call {
         }
     }
 
-    /// Everything of this reply is here.
-    pub(super) fn finish_reply(&mut self) {
+    /// Everything of this reply is here, but for words that may come until then.
+    pub(super) fn finish_reply(&mut self, until: Instant, now: Instant) {
         if self.downlink.is_open() {
             self.downlink.handle_generation_complete();
         }
-        self.transcript.agent_finished(self.downlink.position());
-    }
-
-    pub(super) fn close_caller(&mut self, now: Instant) {
-        if let Some(turn) = self.transcript.close_caller(self.outbox.ledger()) {
-            self.outbox.record(Record::Turn(turn), now);
-        }
+        self.transcript.agent_finished(self.downlink.position(), until, now);
     }
 
     /// Takes note of what the caller does: who speaks is not spoken over, who has spoken is owed an answer.
@@ -161,12 +157,21 @@ impl Call {
         self.downlink.dry_at().filter(|_| is_due)
     }
 
-    /// The turns that were heard by now go into the log.
+    /// The turns that were heard by now go into the log, once they can get no more words.
     pub(super) fn note_heard(&mut self, now: Instant) {
-        let heard = self.downlink.heard(now);
-        while let Some(turn) = self.transcript.pop_heard(heard, self.outbox.ledger(), now) {
+        self.transcript.note_heard(self.downlink.heard(now), now);
+        self.log_turns(now);
+    }
+
+    pub(super) fn log_turns(&mut self, now: Instant) {
+        while let Some(turn) = self.transcript.pop(self.outbox.ledger(), now) {
             self.outbox.record(Record::Turn(turn), now);
         }
+    }
+
+    /// What the caller does, for who needs to know to which turn words belong.
+    pub(super) fn floor(&self) -> Floor {
+        Floor { speech: self.uplink.speech(), is_speaking: self.uplink.is_speaking() }
     }
 
     /// Nobody can answer any more: the caller is told so, and what happens next.
@@ -175,7 +180,7 @@ impl Call {
         self.hush(now);
         self.silence.settle(now);
         self.downlink.stop_tone();
-        self.finish_reply();
+        self.finish_reply(now, now);
         self.outbox.event(Event::Rung { rung: Rung::LastResort, cause: Some(cause.clone()) }, now);
         if !self.is_talking() {
             return;
@@ -183,7 +188,7 @@ impl Call {
         if self.downlink.unheard(now) > FINISH_MAX {
             self.handle_interrupted(now);
         }
-        self.close_caller(now);
+        self.transcript.close_caller(now);
         self.say(clip::apology(&follow_up), now);
         let until = now + self.downlink.unheard(now) + Duration::from_secs(1);
         self.phase = Phase::Finishing { ending: Ending::AllFailed { cause, follow_up }, until };

@@ -45,6 +45,9 @@ pub enum Failure {
     /// Messages that could not be read, too many of them.
     #[error("the live service sends what cannot be read")]
     Garbled,
+    /// More messages than any service has use for, for seconds.
+    #[error("the live service sends far too much")]
+    Flooded,
     /// An error object in place of a close frame.
     #[error("the live service reported an error ({code}): {message}")]
     Reported { code: i64, message: String },
@@ -65,6 +68,7 @@ impl Failure {
             Self::Stalled => "stalled",
             Self::Mute => "mute",
             Self::Garbled => "garbled",
+            Self::Flooded => "flooded",
             Self::Reported { .. } => "reported",
         }
     }
@@ -90,7 +94,7 @@ impl Failure {
         match self {
             Self::Unreachable { .. } | Self::ConnectTimeout | Self::Broken { .. } | Self::Stalled => &RETRY,
             Self::Unauthorised { .. } => &NEVER,
-            Self::BreakerOpen => &LATER,
+            Self::BreakerOpen | Self::Flooded => &LATER,
             Self::SetupTimeout => &UNCONFIRMED,
             Self::Mute | Self::Garbled => &SICK,
             Self::Refused { status } => refused(*status),

@@ -53,6 +53,35 @@ pub enum Event<'a> {
     Released,
 }
 
+impl Event<'_> {
+    /// The bytes of an event of which a service may send only so many, more for one that is answered or kept; `None` of
+    /// speech, and of what only a connection's life brings.
+    pub const fn bytes(&self) -> Option<usize> {
+        /// A line of the log, and an answer.
+        const KEPT: usize = 8 * 1024;
+        match self {
+            Self::InputTranscription(text) | Self::OutputTranscription(text) => Some(text.len()),
+            Self::ToolCall(call) => Some(KEPT + call.name.len() + call.args.len()),
+            Self::Resumption { handle: Some(handle), .. } => Some(KEPT + handle.len()),
+            Self::GoAway { .. } => Some(KEPT),
+            Self::Interrupted
+            | Self::GenerationComplete
+            | Self::TurnComplete
+            | Self::Usage(_)
+            | Self::ToolCallCancelled { .. }
+            | Self::VoiceActivity(_)
+            | Self::Resumption { handle: None, .. }
+            | Self::Malformed(_) => Some(0),
+            Self::Opened
+            | Self::SetupComplete { .. }
+            | Self::Audio(_)
+            | Self::Failed(_)
+            | Self::Closed(_)
+            | Self::Released => None,
+        }
+    }
+}
+
 /// A function call of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ToolCall<'a> {

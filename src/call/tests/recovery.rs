@@ -156,7 +156,7 @@ fn a_question_cut_in_two_by_a_loss_is_heard_whole_by_the_resumed_session() {
     assert!(world.audio_to_live_ms() >= 2000 + 1200, "{} ms", world.audio_to_live_ms());
     world.live(live::Event::InputTranscription("Where is my order?"));
     world.model_answers("On its way.", 500);
-    world.pass(1000);
+    world.pass(5000);
     let said: Vec<_> = world.turns().into_iter().map(|turn| turn.text).collect();
     assert_eq!(said, ["Where is my order?", "On its way."], "no word twice, none lost");
 }
