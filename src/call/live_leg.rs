@@ -85,7 +85,9 @@ impl Call {
         if let Some(session) = self.responder.session() {
             session.note_sent(&command);
         }
-        self.transcript.note_prompt();
+        if matches!(command, Command::Text(_) | Command::ToolError { .. }) {
+            self.transcript.note_prompt();
+        }
         self.outbox.live(link, command);
     }
 

@@ -166,6 +166,7 @@ impl Transcript {
             turn.end = Some(position);
             turn.open.finished = Some(now);
             turn.open.until = Some(until);
+            self.hold_question(until);
         }
     }
 
@@ -174,6 +175,16 @@ impl Transcript {
         if let Some(turn) = self.last_agent().filter(|turn| !turn.is_running() && !turn.open.is_over) {
             turn.open.is_over = true;
             turn.open.until = Some(now + LATE_MAX);
+            self.hold_question(now + LATE_MAX);
+        }
+    }
+
+    /// What the last answer answers may get words as long as the answer itself.
+    fn hold_question(&mut self, until: Instant) {
+        let answer = self.queue.iter().rposition(|open| open.agent().is_some());
+        let before = answer.and_then(|answer| answer.checked_sub(1)).and_then(|at| self.queue.get_mut(at));
+        if let Some(Open::Caller(turn)) = before {
+            turn.until = turn.until.map(|earlier| earlier.max(until));
         }
     }
 
@@ -310,8 +321,8 @@ impl Transcript {
         }
     }
 
-    /// The answer to the words of the caller that come now, and the speech that it answers: it has begun a moment ago,
-    /// and the caller has said nothing since. Of what is being said nothing is transcribed yet, if the words before it
+    /// The answer to the words of the caller that come now, and the speech that it answers: it has begun or ended a
+    /// moment ago, and the caller has said nothing since. Of what is being said nothing is transcribed yet, if the words before it
     /// have not come.
     fn answer_to(&self, floor: Floor, now: Instant) -> Option<(usize, Option<Speech>)> {
         let has_spoken = |open: &Open| open.agent().is_some_and(|turn| turn.spoke.is_some());
@@ -320,11 +331,13 @@ impl Transcript {
         let spoke = turn.spoke?;
         let before = answer.checked_sub(1).map(|before| &self.queue[before]);
         let has_words = matches!(before, Some(Open::Caller(_)));
-        let is_due = spoke.answers.is_some() && !has_words;
+        let is_recent = now < spoke.at + LATE_MAX;
+        let is_open = is_recent || turn.open.until.is_some_and(|until| now < until);
+        let is_due = is_recent && spoke.answers.is_some() && !has_words;
         let is_new = floor.has_question() && !(floor.is_speaking && is_due);
         let is_cut = turn.heard.is_some_and(|heard| heard.is_cut);
-        let is_recent = now < spoke.at + LATE_MAX;
-        (is_recent && !is_new && !is_cut && (is_due || has_words)).then_some((answer, spoke.answers))
+        let is_known = has_words || spoke.answers.is_some();
+        (is_open && is_known && !is_new && !is_cut).then_some((answer, spoke.answers))
     }
 
     fn new_caller(&mut self, index: usize, text: &str, speech: Option<Speech>, now: Instant) -> bool {

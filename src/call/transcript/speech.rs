@@ -203,7 +203,7 @@ impl AgentTurn {
     /// words. Text that came when all its audio had come belongs to the last stretch before.
     pub(super) fn heard_text(&self, heard: u64) -> Cow<'_, str> {
         let heard = self.heard.map_or(heard, |known| known.position.min(heard));
-        let received = self.end.or(self.heard.map(|known| known.received));
+        let received = self.end.or_else(|| self.heard.map(|known| known.received));
         let mut marks: Vec<_> = self.marks.clone();
         marks.retain(|(_, at)| received.is_none_or(|received| *at < received));
         match marks.first_mut() {

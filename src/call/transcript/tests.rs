@@ -329,7 +329,7 @@ enum Step {
 /// One exchange: the caller speaks for a second, the agent answers from 2.0 s to 3.0 s, the service ends the turn at
 /// 4.0 s, and the caller speaks again from 5.5 s to 6.5 s. Words come whenever they may, in the order of speech.
 fn exchange(n: usize) -> impl Strategy<Value = Vec<(u64, Step)>> {
-    let caller = prop::collection::vec(1000..4900_u64, 1..5);
+    let caller = prop::collection::vec(1000..5600_u64, 1..5);
     let agent = prop::collection::vec(1600..6400_u64, 1..5);
     (caller, agent, 2500..3900_u64).prop_map(move |(mut caller, mut agent, finished)| {
         caller.sort_unstable();
@@ -366,7 +366,9 @@ proptest! {
             let received = (n + 1) * 8000;
             desk.go(at, heard);
             // The speech that no answer has taken yet.
-            let floor = if at >= taken * EACH { desk.spoke(taken * EACH, taken * EACH + 1000) } else { NOBODY };
+            let speech = Speech { started: desk.at(taken * EACH), ended: desk.at(at.min(taken * EACH + 1000)) };
+            let is_speaking = at < taken * EACH + 1000;
+            let floor = if at >= taken * EACH { Floor { speech: Some(speech), is_speaking } } else { NOBODY };
             match step {
                 Step::CallerSays(text) => drop(desk.transcript.caller_said(&text, floor, desk.now)),
                 Step::AgentSays(text) => {
