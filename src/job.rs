@@ -112,10 +112,37 @@ pub enum Event {
     },
     /// Tokens that were billed.
     Usage { prompt_tokens: u64, response_tokens: u64 },
+    /// What was billed, and by whom: in place of [`Event::Usage`] outside of a provider's pool.
+    Billed(Bill),
     /// All of it came. Silence that was transcribed has no text.
     Done,
     /// No provider could do it, or the one that had begun could not end it.
     Failed(Failure),
+}
+
+/// What a provider counts for a piece of work.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Bill {
+    /// As configured.
+    pub provider: String,
+    /// As the provider calls it; empty: it has but one.
+    pub model: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub prompt_tokens: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub response_tokens: u64,
+    /// Speech that was transcribed, milliseconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub audio_ms: u64,
+    /// Characters that were spoken.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub characters: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Text that has several owners, as any other text.

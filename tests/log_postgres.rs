@@ -105,7 +105,13 @@ impl Scene {
     fn call(&self, number: u128) -> Vec<Entry> {
         let mut ledger = Ledger::new(CallId::new(number), WallClock::new(self.origin, START));
         let totals = AudioTotals { dead_air_max_ms: 900, ..AudioTotals::default() };
-        let usage = Usage { prompt_tokens: 100, response_tokens: 50, thoughts_tokens: 7, total_tokens: 157 };
+        let usage = Usage {
+            prompt_tokens: 100,
+            response_tokens: 50,
+            thoughts_tokens: 7,
+            total_tokens: 157,
+            ..Usage::default()
+        };
         [
             (0, Record::Opened(Box::new(context()))),
             (

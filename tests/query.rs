@@ -147,7 +147,14 @@ async fn a_call_is_found_by_its_id_and_by_its_sid(#[case] kind: Kind) {
 #[tokio::test]
 async fn calls_add_up_by_day_agent_and_model(#[case] kind: Kind) {
     let log = Log::with(kind, &calls()).await;
-    log.run("INSERT INTO prices VALUES ('model of sales', 0.5, 2.0)").await;
+    log.run(
+        "INSERT INTO prices (service, model, modality, direction, valid_from, usd, per) VALUES
+             ('live', 'model of sales', 'text', 'in', '2026-01-01', 0.5, 1000000),
+             ('live', 'model of sales', 'audio', 'in', '2026-01-01', 3.0, 1000000),
+             ('live', 'model of sales', 'text', 'out', '2026-01-01', 2.0, 1000000),
+             ('live', 'model of sales', 'audio', 'out', '2026-01-01', 12.0, 1000000)",
+    )
+    .await;
     let query = log.query().await;
     let stats = query.stats(&Scope::default()).await.unwrap();
 
@@ -164,8 +171,10 @@ async fn calls_add_up_by_day_agent_and_model(#[case] kind: Kind) {
     };
     assert_eq!(named(&stats.by_day), [("2026-11-20".to_owned(), 3), ("2026-11-21".to_owned(), 3)]);
     assert_eq!(named(&stats.by_agent), [("reception".to_owned(), 4), ("sales".to_owned(), 2)]);
-    assert_eq!(stats.by_model[1].cost_usd, Some((2000.0 * 0.5 + 460.0 * 2.0) / 1e6));
-    assert_eq!((stats.by_model[0].cost_usd, stats.total.cost_usd), (None, stats.by_model[1].cost_usd));
+    let cost = stats.by_model[1].cost_usd.unwrap();
+    let expected = 2.0 * (300.0 * 0.5 + 700.0 * 3.0 + 200.0 * 12.0 + 30.0 * 2.0) / 1e6;
+    assert!((cost - expected).abs() < 1e-12, "{cost} {expected}");
+    assert_eq!((stats.by_model[0].cost_usd, stats.total.cost_usd), (None, Some(cost)));
 
     assert_eq!(stats.longest_dead_air[0].call_id, calls()[3].id());
     let kinds: Vec<_> =
@@ -342,10 +351,11 @@ async fn both_databases_answer_the_same_to_the_byte() {
             ..Call::new(number, number * 60)
         });
     }
+    calls.push(Call { had_fallback: true, has_fallback_answer: true, ..Call::new(40, 700) });
     let mut answers = Vec::new();
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let log = Log::with(kind, &calls).await;
-        log.run("INSERT INTO prices SELECT DISTINCT model, 0.1, 0.7 FROM calls").await;
+        log.run(PRICES).await;
         let query = log.query().await;
         let page = query.calls(&Filter::default(), &Page::new(7, None).unwrap()).await.unwrap();
         let mut answer = vec![serde_json::to_string_pretty(&page).unwrap()];
@@ -364,12 +374,13 @@ async fn both_databases_answer_the_same_to_the_byte() {
 }
 
 /// The views, and the order in which their rows are compared.
-const VIEWS: [(&str, &str); 6] = [
+const VIEWS: [(&str, &str); 7] = [
     ("calls_per_day", "SELECT * FROM calls_per_day ORDER BY day, agent"),
     ("fallback_share", "SELECT * FROM fallback_share ORDER BY day, agent"),
-    ("latency_percentiles", "SELECT * FROM latency_percentiles ORDER BY model"),
+    ("latency_percentiles", "SELECT * FROM latency_percentiles ORDER BY responder, model"),
     ("longest_dead_air", "SELECT * FROM longest_dead_air ORDER BY call_id"),
     ("failed_calls", "SELECT * FROM failed_calls ORDER BY call_id"),
+    ("call_usage", "SELECT * FROM call_usage ORDER BY call_id, service, modality, direction, unit"),
     ("call_costs", "SELECT * FROM call_costs ORDER BY call_id"),
 ];
 
@@ -384,7 +395,7 @@ async fn the_views_have_the_same_columns_and_rows() {
         let one = sqlx::query(statement).fetch_all(&mut file).await.unwrap();
         let other = sqlx::query(statement).fetch_all(&mut server).await.unwrap();
         assert_eq!(one.len(), other.len(), "{name}");
-        assert!(!one.is_empty() || name == "call_costs", "{name}");
+        assert!(!one.is_empty(), "{name}");
         if let (Some(one), Some(other)) = (one.first(), other.first()) {
             let names = |columns: &[&str]| columns.join(" ");
             let ones: Vec<_> = one.columns().iter().map(Column::name).collect();
@@ -394,12 +405,122 @@ async fn the_views_have_the_same_columns_and_rows() {
     }
     // The numbers agree with those of the program.
     let stats = sqlite.query().await.stats(&Scope::default()).await.unwrap();
-    let model = "SELECT p50_ms, p95_ms, p99_ms FROM latency_percentiles WHERE model = 'model of reception'";
+    let model = "SELECT p50_ms, p95_ms, p99_ms FROM latency_percentiles
+                  WHERE responder = 'live' AND model = 'model of reception'";
     let latency = stats.by_model[0].latency.unwrap();
     let expected = (latency.p50_ms, latency.p95_ms, latency.p99_ms);
     let one: (i64, i64, i64) = sqlx::query_as(model).fetch_one(&mut file).await.unwrap();
     let other: (i64, i64, i64) = sqlx::query_as(model).fetch_one(&mut server).await.unwrap();
     assert_eq!((one, other), (expected, expected));
+}
+
+/// One price of everything that a call uses; of some two, the second from the day of the later calls on.
+const PRICES: &str = "INSERT INTO prices (service, model, modality, direction, valid_from, usd, per) VALUES
+    ('live', 'model of reception', 'text', 'in', '2026-01-01', 0.5, 1000000),
+    ('live', 'model of reception', 'text', 'out', '2026-01-01', 2.0, 1000000),
+    ('live', 'model of reception', 'audio', 'out', '2026-01-01', 12.0, 1000000),
+    ('live', 'model of reception', 'audio', 'in', '2026-11-21', 6.0, 1000000),
+    ('stt', 'whisper-1', 'audio', 'in', '2026-01-01', 0.006, 60000),
+    ('llm', 'gpt-x', 'text', 'in', '2026-01-01', 0.15, 1000000),
+    ('llm', 'gpt-x', 'text', 'out', '2026-01-01', 0.6, 1000000),
+    ('tts', 'tts-1', 'text', 'in', '2026-01-01', 15.0, 1000000),
+    ('carrier', 'twilio', 'call', 'inbound', '2026-01-01', 0.0085, 1)";
+
+/// Calls before midnight, after it, and with the fallback.
+fn priced_calls() -> Vec<Call> {
+    vec![
+        Call::new(1, 0),
+        Call::new(2, 70),
+        Call { had_fallback: true, has_fallback_answer: true, ..Call::new(3, 75) },
+    ]
+}
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn each_call_costs_what_it_used_at_the_prices_of_its_day(#[case] kind: Kind) {
+    let log = Log::with(kind, &priced_calls()).await;
+    log.run(PRICES).await;
+    log.run(
+        "INSERT INTO prices (service, model, modality, direction, valid_from, usd, per) VALUES
+             ('live', 'model of reception', 'audio', 'in', '2026-01-01', 3.0, 1000000)",
+    )
+    .await;
+    let query = log.query().await;
+    let fixed = 300.0 * 0.5 + 30.0 * 2.0 + 200.0 * 12.0;
+    let live = |audio_in: f64| (fixed + 700.0 * audio_in) / 1e6 + 0.0085;
+    // Two and a half seconds of speech, 90 and 8 tokens, and 41 characters.
+    let fallback = 2_500.0 * 0.006 / 60_000.0 + (90.0 * 0.15 + 8.0 * 0.6 + 41.0 * 15.0) / 1e6;
+    let expected = [live(3.0), live(6.0), live(6.0) + fallback];
+    let mut costs = Vec::new();
+    for call in priced_calls() {
+        let used = query.call(&call.id()).await.unwrap().unwrap().used;
+        assert!(used.iter().all(|used| used.unpriced_quantity == 0), "{used:?}");
+        costs.push(used.iter().filter_map(|used| used.cost_usd).sum::<f64>());
+    }
+    let is_near = |one: f64, other: f64| (one - other).abs() < 1e-9;
+    assert!(costs.iter().zip(expected).all(|(one, other)| is_near(*one, other)), "{costs:?} {expected:?}");
+    // All of them, by days and by calls.
+    let whole = query.stats(&Scope::default()).await.unwrap();
+    let cut =
+        Scope { since: at("2026-11-20T12:00:00Z"), until: at("2026-11-21T12:00:00Z"), ..Scope::default() };
+    let parts = query.stats(&cut).await.unwrap();
+    assert!(is_near(whole.total.cost_usd.unwrap(), expected.iter().sum()), "{whole:?}");
+    assert_eq!((&whole.used, whole.total.cost_usd), (&parts.used, parts.total.cost_usd));
+    assert_eq!((&whole.by_responder, &whole.by_model), (&parts.by_responder, &parts.by_model));
+
+    // A price of tomorrow changes nothing.
+    log.run(
+        "INSERT INTO prices (service, model, modality, direction, valid_from, usd, per) VALUES
+             ('live', 'model of reception', 'audio', 'in', '2026-11-22', 99.0, 1000000)",
+    )
+    .await;
+    assert_eq!(query.stats(&Scope::default()).await.unwrap(), whole);
+}
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn the_view_of_costs_agrees_with_the_program_and_says_what_has_no_price(#[case] kind: Kind) {
+    let log = Log::with(kind, &priced_calls()).await;
+    log.run(PRICES).await;
+    let rows: Vec<(f64, f64, i64)> =
+        log.ask("SELECT minutes, cost_usd, unpriced FROM call_costs ORDER BY call_id").await;
+    let total = log.query().await.stats(&Scope::default()).await.unwrap().total.cost_usd.unwrap();
+    let sum: f64 = rows.iter().map(|(_, cost, _)| cost).sum();
+    assert!((sum - total).abs() < 1e-8, "{sum} {total}");
+    let shown: Vec<_> = rows.iter().map(|(minutes, _, unpriced)| (*minutes, *unpriced)).collect();
+    assert_eq!(
+        shown,
+        [(1.0, 1), (1.0, 0), (1.0, 0)],
+        "the live model's speech had no price on the first day"
+    );
+    let days: Vec<(f64, f64)> = log.ask("SELECT seconds, minutes FROM calls_per_day ORDER BY day").await;
+    assert_eq!(days, [(60.0, 1.0), (120.0, 2.0)]);
+}
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn answers_of_the_fallback_are_its_own(#[case] kind: Kind) {
+    let log = Log::with(kind, &priced_calls()).await;
+    let query = log.query().await;
+    let stats = query.stats(&Scope::default()).await.unwrap();
+    let shown: Vec<_> = stats
+        .by_responder
+        .iter()
+        .map(|it| (it.responder.as_str(), it.model.as_str(), it.latency.answers, it.latency.p50_ms))
+        .collect();
+    assert_eq!(shown, [("live", "model of reception", 3, 648), ("fallback", "gpt-x", 1, 2_528)]);
+    assert_eq!(stats.by_model[0].latency.map(|latency| latency.answers), Some(3));
+    assert_eq!(stats.total.latency.map(|latency| latency.answers), Some(4));
+    let turns = query.call(&priced_calls()[2].id()).await.unwrap().unwrap().turns;
+    let who: Vec<_> = turns.iter().map(|turn| (turn.responder.as_deref(), turn.model.as_deref())).collect();
+    let live = (Some("live"), Some("model of reception"));
+    assert_eq!(who, [(None, None), live, (Some("fallback"), Some("gpt-x"))]);
 }
 
 #[rstest]

@@ -97,7 +97,8 @@ async fn an_openai_transcription_is_a_form_with_a_file() {
 }
 
 fn google_speech() -> Vec<u8> {
-    let file = wav::write(&Wav { rate: Rate::MODEL_OUT, channels: 1, samples: vec![1000, -2000, 3000, -4000] });
+    let file =
+        wav::write(&Wav { rate: Rate::MODEL_OUT, channels: 1, samples: vec![1000, -2000, 3000, -4000] });
     answer(JSON, format!(r#"{{"audioContent":"{}"}}"#, BASE64.encode(file)))
 }
 
@@ -121,7 +122,9 @@ async fn a_sentence_becomes_sound(#[case] kind: &str, #[case] path: &str, #[case
     let mut peer = Peer::start(reply, Then::Wait);
     let events = all(providers("tts", &[(kind, peer.port, "")]).job(request("tts"))).await;
     assert_eq!((events.first(), events.last()), (Some(&started(kind)), Some(&Event::Done)));
-    let middle = &events[1..events.len() - 1];
+    let Event::Billed(bill) = &events[1] else { panic!("{events:?}") };
+    assert_eq!((bill.provider.as_str(), bill.characters), (kind, 23));
+    let middle = &events[2..events.len() - 1];
     let samples = middle.iter().flat_map(|event| {
         let Event::Audio(samples) = event else { panic!("{event:?}") };
         samples.clone()
@@ -149,6 +152,7 @@ async fn the_first_sound_does_not_wait_for_the_rest(
     let peer = Peer::gated(vec![first, rest], Then::Wait);
     let mut job = providers("tts", &[(kind, peer.port, "")]).job(request("tts"));
     assert_eq!(job.next().await, Some(started(kind)));
+    assert!(matches!(job.next().await, Some(Event::Billed(_))));
     assert_eq!(job.next().await, Some(Event::Audio(vec![700; 9])));
     peer.gate.send(()).unwrap();
     assert_eq!(all(job).await, [Event::Audio(vec![900]), Event::Done]);
@@ -242,6 +246,7 @@ async fn a_job_that_is_dropped_in_the_middle_closes_its_connection(
     let mut peer = Peer::start(reply, Then::Wait);
     let mut job = providers("tts", &[(kind, peer.port, "")]).job(request("tts"));
     assert_eq!(job.next().await, Some(started(kind)));
+    assert!(matches!(job.next().await, Some(Event::Billed(_))));
     assert_eq!(job.next().await, Some(Event::Audio(vec![700; 9])));
     drop(job);
     peer.closed.recv().await.unwrap();

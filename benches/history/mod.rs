@@ -148,7 +148,7 @@ fn record(call: &Call, what: &What, at: OffsetDateTime) -> Option<Record> {
         }),
         What::Event { kind: "usage", .. } => {
             let usage =
-                Usage { prompt_tokens: 900, response_tokens: 80, thoughts_tokens: 0, total_tokens: 980 };
+                Usage { prompt_tokens: 900, response_tokens: 80, total_tokens: 980, ..Usage::default() };
             Record::Event(Event::Usage(usage))
         }
         What::Event { kind: "interrupted", .. } => {

@@ -187,8 +187,11 @@ impl Call {
             job::Event::Failed(failure) => self.outbox.event(Event::JobFailed { job: kind, failure }, now),
             job::Event::Usage { prompt_tokens, response_tokens } => {
                 let total_tokens = prompt_tokens + response_tokens;
-                let usage = Usage { prompt_tokens, response_tokens, thoughts_tokens: 0, total_tokens };
+                let usage = Usage { prompt_tokens, response_tokens, total_tokens, ..Usage::default() };
                 self.outbox.event(Event::Usage(usage), now);
+            }
+            job::Event::Billed(bill) => {
+                self.outbox.event(Event::ProviderBilled { job: kind, bill }, now);
             }
             job::Event::Text(_) | job::Event::Audio(_) | job::Event::Done => {}
         }

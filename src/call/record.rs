@@ -155,8 +155,14 @@ pub enum Event {
     ToolRefused {
         name: String,
     },
-    /// Token counts of a turn.
+    /// Token counts of a turn of the live model.
     Usage(Usage),
+    /// What a provider of the fallback counts for its work.
+    ProviderBilled {
+        job: job::Kind,
+        #[serde(flatten)]
+        bill: job::Bill,
+    },
     /// Input of a peer that could not be used, `count` times since the last such event.
     Fault {
         peer: Peer,
@@ -210,6 +216,7 @@ impl Event {
             Self::Dtmf { .. } => "dtmf",
             Self::ToolRefused { .. } => "tool_refused",
             Self::Usage(_) => "usage",
+            Self::ProviderBilled { .. } => "provider_billed",
             Self::Fault { .. } => "fault",
             Self::AudioHeld { .. } => "audio_held",
             Self::RecordingStarted => "recording_started",

@@ -5,7 +5,7 @@
 
 use super::text::line;
 use crate::store::Stamp;
-use crate::store::query::stats::{Group, Stats};
+use crate::store::query::stats::{Group, Latency, Responder, Stats, Used};
 use crate::store::query::{CallRow, Summary, Tokens, TurnRow};
 
 const CALL: [&str; 24] = [
@@ -81,7 +81,17 @@ fn cells(call: &CallRow) -> Vec<String> {
 
 /// What was said in a call.
 pub(crate) fn turns(turns: &[TurnRow]) -> anyhow::Result<String> {
-    let heading = ["sequence", "started_at", "ended_at", "speaker", "text", "interrupted", "latency_ms"];
+    let heading = [
+        "sequence",
+        "started_at",
+        "ended_at",
+        "speaker",
+        "text",
+        "interrupted",
+        "latency_ms",
+        "responder",
+        "model",
+    ];
     let rows = turns.iter().map(|turn| {
         vec![
             turn.sequence.to_string(),
@@ -91,12 +101,14 @@ pub(crate) fn turns(turns: &[TurnRow]) -> anyhow::Result<String> {
             text(&turn.text),
             turn.interrupted.to_string(),
             turn.latency_ms.map(|ms| ms.to_string()).unwrap_or_default(),
+            turn.responder.clone().unwrap_or_default(),
+            text(turn.model.as_deref().unwrap_or_default()),
         ]
     });
     written(std::iter::once(heading.map(str::to_owned).to_vec()).chain(rows))
 }
 
-const STATS: [&str; 23] = [
+const STATS: [&str; 25] = [
     "by",
     "name",
     "calls",
@@ -120,9 +132,11 @@ const STATS: [&str; 23] = [
     "p95_ms",
     "p99_ms",
     "cost_usd",
+    "quantity",
+    "unit",
 ];
 
-/// The sums: of all, by day, by agent, by model.
+/// The sums: of all, by day, by agent, by model; latencies by who answered; what was used.
 pub(crate) fn stats(stats: &Stats) -> anyhow::Result<String> {
     let parts = [
         ("total", std::slice::from_ref(&stats.total)),
@@ -131,7 +145,31 @@ pub(crate) fn stats(stats: &Stats) -> anyhow::Result<String> {
         ("model", &stats.by_model),
     ];
     let rows = parts.into_iter().flat_map(|(by, groups)| groups.iter().map(move |group| sums(by, group)));
+    let rows = rows.chain(stats.by_responder.iter().map(responder)).chain(stats.used.iter().map(used));
     written(std::iter::once(STATS.map(str::to_owned).to_vec()).chain(rows))
+}
+
+fn responder(of: &Responder) -> Vec<String> {
+    let Latency { answers, p50_ms, p90_ms, p95_ms, p99_ms } = of.latency;
+    let mut cells = vec![String::new(); STATS.len()];
+    cells[0] = "responder".to_owned();
+    cells[1] = text(&format!("{} {}", of.responder, of.model));
+    for (cell, number) in cells[17..].iter_mut().zip([answers, p50_ms, p90_ms, p95_ms, p99_ms]) {
+        *cell = number.to_string();
+    }
+    cells
+}
+
+fn used(of: &Used) -> Vec<String> {
+    let Used { service, provider, model, modality, direction, unit, quantity, cost_usd, .. } = of;
+    let name = [service, provider, model, modality, direction].map(String::as_str).join(" ");
+    let mut cells = vec![String::new(); STATS.len()];
+    cells[0] = "used".to_owned();
+    cells[1] = text(&name);
+    cells[22] = cost_usd.map(|cost| cost.to_string()).unwrap_or_default();
+    cells[23] = quantity.to_string();
+    cells[24] = unit.clone();
+    cells
 }
 
 fn sums(by: &str, group: &Group) -> Vec<String> {
@@ -164,6 +202,7 @@ fn sums(by: &str, group: &Group) -> Vec<String> {
         None => std::array::from_fn(|_| String::new()),
     });
     cells.push(share(cost_usd));
+    cells.extend([String::new(), String::new()]);
     cells
 }
 

@@ -127,7 +127,11 @@ fn timeline(detail: &CallDetail) -> String {
 
 fn spoken(turn: &TurnRow) -> String {
     let interrupted = if turn.interrupted { " [interrupted]" } else { "" };
-    let latency = turn.latency_ms.map(|ms| format!(" ({ms} ms)")).unwrap_or_default();
+    let by = match (turn.responder.as_deref(), turn.model.as_deref()) {
+        (Some("fallback"), Some(model)) => format!(", fallback {}", line(model)),
+        _ => String::new(),
+    };
+    let latency = turn.latency_ms.map(|ms| format!(" ({ms} ms{by})")).unwrap_or_default();
     format!("{:<7} {}{interrupted}{latency}", line(&turn.speaker), line(&turn.text))
 }
 
@@ -259,6 +263,8 @@ mod tests {
             ended_at: at(started_ms + 1000),
             interrupted: speaker == "agent",
             latency_ms: (speaker == "agent").then_some(640),
+            responder: None,
+            model: None,
         };
         let event = |sequence, ms, kind: &str, detail| EventRow {
             sequence,
@@ -279,6 +285,7 @@ mod tests {
                 records: Some(8),
                 erased_at: None,
             },
+            used: Vec::new(),
             turns: vec![
                 turn(5, "caller", "Hello? \u{1b}[31mred", 1500),
                 turn(6, "agent", "Good\nmorning", 3140),

@@ -2,7 +2,7 @@
 
 use super::render::{aligned, moment};
 use super::text::{cell, line, seconds};
-use crate::store::query::stats::{Group, Latency, Stats};
+use crate::store::query::stats::{Group, Latency, Responder, Stats, Used};
 
 const HEADINGS: [&str; 9] =
     ["", "CALLS", "FAILED", "FALLBACK", "MINUTES", "TURNS", "DEAD AIR", "TOKENS", "COST"];
@@ -21,6 +21,7 @@ pub(crate) fn stats(stats: &Stats) -> String {
         groups(&[("", std::slice::from_ref(&stats.total))]),
         groups(&[(title, days), ("AGENTS", &stats.by_agent), ("MODELS", &stats.by_model)]),
         latencies(stats),
+        used(stats),
         longest_dead_air(stats),
         failures(stats),
     ];
@@ -60,14 +61,40 @@ fn percent(share: Option<f64>) -> String {
 
 fn latencies(stats: &Stats) -> String {
     let mut rows = vec![["ANSWERS AFTER", "ANSWERS", "P50", "P90", "P95", "P99"].map(str::to_owned)];
-    for group in stats.by_model.iter().chain([&stats.total]) {
-        if let Some(Latency { answers, p50_ms, p90_ms, p95_ms, p99_ms }) = group.latency {
-            let name = cell(&group.name, 32);
-            let [a, b, c, d] = [p50_ms, p90_ms, p95_ms, p99_ms].map(|ms| format!("{ms} ms"));
-            rows.push([name, answers.to_string(), a, b, c, d]);
-        }
+    let responders = stats.by_responder.iter().map(|it| (responder(it), it.latency));
+    let total = stats.total.latency.map(|latency| (stats.total.name.clone(), latency));
+    for (name, Latency { answers, p50_ms, p90_ms, p95_ms, p99_ms }) in responders.chain(total) {
+        let [a, b, c, d] = [p50_ms, p90_ms, p95_ms, p99_ms].map(|ms| format!("{ms} ms"));
+        rows.push([cell(&name, 40), answers.to_string(), a, b, c, d]);
     }
     if rows.len() == 1 { String::new() } else { aligned(&rows, [false, true, true, true, true, true]) }
+}
+
+fn responder(of: &Responder) -> String {
+    match of.responder.as_str() {
+        "nobody" => "recorded words".to_owned(),
+        responder => format!("{responder} {}", of.model),
+    }
+}
+
+fn used(stats: &Stats) -> String {
+    let mut rows = vec![["USED", "MODEL", "", "QUANTITY", "COST"].map(str::to_owned)];
+    rows.extend(stats.used.iter().map(|used| {
+        let Used { service, model, modality, direction, unit, quantity, unpriced_quantity, cost_usd, .. } =
+            used;
+        let cost = match (cost_usd, unpriced_quantity) {
+            (None, _) => "no price".to_owned(),
+            (Some(cost), 0) => format!("${cost:.4}"),
+            (Some(cost), _) => format!("${cost:.4} and more"),
+        };
+        let quantity = if unit == "milliseconds" {
+            format!("{} s", seconds(*quantity))
+        } else {
+            format!("{quantity} {unit}")
+        };
+        [service.clone(), cell(model, 32), format!("{modality} {direction}"), quantity, cost]
+    }));
+    if rows.len() == 1 { String::new() } else { aligned(&rows, [false, false, false, true, true]) }
 }
 
 fn longest_dead_air(stats: &Stats) -> String {

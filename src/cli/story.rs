@@ -43,6 +43,7 @@ pub(crate) fn sentence(kind: &str, detail: &Value) -> Option<String> {
             fields.number("response_tokens")?,
             fields.number("total_tokens")?
         )),
+        "provider_billed" => billed(fields),
         "recording_started" => Some("the call is recorded from here on".to_owned()),
         "recording_paused" => Some("nothing is kept from here on: no sound and no words".to_owned()),
         "recording_resumed" => Some("sound and words are kept again".to_owned()),
@@ -51,6 +52,19 @@ pub(crate) fn sentence(kind: &str, detail: &Value) -> Option<String> {
         "fault" => fault(fields),
         _ => None,
     }
+}
+
+fn billed(fields: Fields<'_>) -> Option<String> {
+    let (provider, model) = (fields.text("provider")?, fields.text("model")?);
+    let amounts = [
+        ("prompt_tokens", "tokens in"),
+        ("response_tokens", "tokens out"),
+        ("audio_ms", "ms of speech"),
+        ("characters", "characters"),
+    ];
+    let amounts = amounts.iter().filter_map(|(name, unit)| Some(format!("{} {unit}", fields.number(name)?)));
+    let amounts = amounts.collect::<Vec<_>>().join(", ");
+    Some(format!("{}: {provider} {model} counts {amounts}", service(fields.text("job")?)))
 }
 
 /// Why somebody who answered could not go on: the cause of a `rung` or of an ending.
@@ -343,8 +357,27 @@ mod tests {
         "the model wants the tool \"book\", which there is not"
     )]
     #[case(
-        Event::Usage(Usage { prompt_tokens: 10, response_tokens: 5, thoughts_tokens: 1, total_tokens: 16 }),
+        Event::Usage(Usage {
+            prompt_tokens: 10,
+            response_tokens: 5,
+            thoughts_tokens: 1,
+            total_tokens: 16,
+            ..Usage::default()
+        }),
         "tokens: 10 in, 5 out, 16 in all"
+    )]
+    #[case(
+        Event::ProviderBilled {
+            job: job::Kind::Think,
+            bill: job::Bill {
+                provider: "local".to_owned(),
+                model: "gpt-x".to_owned(),
+                prompt_tokens: 10,
+                response_tokens: 5,
+                ..job::Bill::default()
+            },
+        },
+        "language model: local gpt-x counts 10 tokens in, 5 tokens out"
     )]
     #[case(
         Event::Fault { peer: Peer::Carrier, fault: "foreign_mark", field: None, count: 3 },

@@ -117,7 +117,8 @@ impl Session {
             | Event::Waits { .. }
             | Event::Started { .. }
             | Event::BrokeOff { .. }
-            | Event::Usage { .. } => {
+            | Event::Usage { .. }
+            | Event::Billed(_) => {
                 self.outputs.push_back(Output::Note(kind, event));
             }
             Event::Text(text) => self.handle_words(kind, &text),

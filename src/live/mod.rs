@@ -98,15 +98,6 @@ pub enum VoiceActivity {
     End,
 }
 
-/// Token counts of one turn; the whole context is counted again each time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Usage {
-    pub prompt_tokens: u64,
-    pub response_tokens: u64,
-    pub thoughts_tokens: u64,
-    pub total_tokens: u64,
-}
-
 /// What the live model is told.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a frame is owned by value: no allocation per frame")]
@@ -224,10 +215,13 @@ impl Malformed {
     }
 }
 
+pub use self::usage::{Details, Modalities, Usage};
+
 mod budget;
 pub mod failure;
 mod plan;
 mod replay;
 pub mod session;
 mod setup_message;
+mod usage;
 pub mod wire;

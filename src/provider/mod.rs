@@ -1,6 +1,7 @@
 //! Services that need the network: where they are and how to authenticate; and the work they do beside a call, each
 //! kind by the first of its list that can.
 
+mod bill;
 pub mod gemini;
 mod generate;
 pub mod http;
@@ -14,6 +15,9 @@ mod refusal;
 mod service;
 pub mod stt;
 pub mod tts;
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -44,6 +48,20 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The model of each entry, by the entry's name, where it has one.
+    fn models(&self) -> HashMap<Kind, bill::Models> {
+        let stt = self.stt.iter().map(|entry| (entry.name(), entry.model()));
+        let llm = self.llm.iter().map(|entry| (entry.name(), entry.model()));
+        let tts = self.tts.iter().map(|entry| (entry.name(), entry.model()));
+        [(Kind::Transcribe, named(stt)), (Kind::Think, named(llm)), (Kind::Speak, named(tts))].into()
+    }
+}
+
+fn named<'a>(models: impl Iterator<Item = (&'a str, &'a str)>) -> bill::Models {
+    Arc::new(models.map(|(name, model)| (name.to_owned(), model.to_owned())).collect())
+}
+
 /// Why an entry of the configuration makes no provider.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("fallback.{kind}[{index}]: {source}", kind = .kind.code())]
@@ -60,6 +78,7 @@ pub struct Providers {
     stt: Pool<stt::Provider>,
     llm: Pool<llm::Provider>,
     tts: Pool<tts::Provider>,
+    models: HashMap<Kind, bill::Models>,
 }
 
 impl Default for Providers {
@@ -71,7 +90,7 @@ impl Default for Providers {
 impl Providers {
     /// Nothing is configured: every job fails.
     pub fn none() -> Self {
-        Self { stt: Pool::new([]), llm: Pool::new([]), tts: Pool::new([]) }
+        Self { stt: Pool::new([]), llm: Pool::new([]), tts: Pool::new([]), models: HashMap::new() }
     }
 
     /// `keys` gives the value of an environment variable.
@@ -84,6 +103,7 @@ impl Providers {
             stt: pool(Kind::Transcribe, &config.stt, |entry| stt::Provider::new(entry, &keys, transport))?,
             llm: pool(Kind::Think, &config.llm, |entry| model(entry, &keys, transport))?,
             tts: pool(Kind::Speak, &config.tts, |entry| tts::Provider::new(entry, &keys, transport))?,
+            models: config.models(),
         })
     }
 
@@ -116,14 +136,17 @@ impl Providers {
 
     /// Has the work done. Nothing happens while nobody asks for the next event, and dropping the job ends it.
     pub fn job(&self, request: Request) -> Job {
-        match request {
+        let (bill, models) = (bill::of_request(&request), self.models.get(&request.kind()));
+        let models = models.cloned().unwrap_or_default();
+        let job = match request {
             Request::Transcribe(utterance) => self.stt.job(utterance),
             Request::Think(prompt) => self.llm.job(prompt),
             Request::Speak(sentence) => match tts::check(&sentence) {
                 Ok(()) => self.tts.job(sentence),
                 Err(failure) => stream::iter([Event::Failed(failure)]).boxed(),
             },
-        }
+        };
+        bill::billed(job, bill, models)
     }
 }
 

@@ -409,6 +409,7 @@ mod tests {
             Event::Usage { prompt_tokens, response_tokens } => {
                 format!("usage {prompt_tokens} {response_tokens}")
             }
+            Event::Billed(bill) => format!("{bill:?}"),
             Event::Done => "done".to_owned(),
             Event::BrokeOff { provider, failure } => format!("{provider} broke off {}", failure.code()),
             Event::Failed(failure) => format!("failed {}", failure.code()),

@@ -16,6 +16,7 @@ pub mod recordings;
 mod escape;
 mod opener;
 mod refold;
+mod responders;
 mod rows;
 mod shipper;
 mod space;
@@ -24,6 +25,7 @@ mod sqlite;
 mod stamp;
 mod summary;
 mod tally;
+mod usage;
 mod words;
 mod writer;
 

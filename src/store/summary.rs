@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use ::time::OffsetDateTime;
-use ::time::format_description::well_known::Rfc3339;
 use serde::Serialize;
 use serde_json::Value;
+
+use super::responders::Responders;
+use super::usage::{self, Bill, Line};
 
 /// Characters of agent, business, model and cause that tell rows of the sums apart.
 const KEY_CHARS_MAX: usize = 200;
 
-/// An event of an ended call, of the kinds `audio_totals`, `live_ready`, `rung` or `usage`.
+/// An event of an ended call, of the kinds `audio_totals`, `usage`, and those of [`Responders::add`].
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub(super) struct Fact {
     pub(super) call_id: String,
@@ -25,10 +26,11 @@ pub(super) struct Fact {
 pub(super) struct Answer {
     pub(super) call_id: String,
     pub(super) latency_ms: Option<i64>,
+    pub(super) started_at: String,
 }
 
 /// The columns of a call that its rows add up to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Summary {
     pub(super) had_fallback: bool,
     pub(super) live_ms: i64,
@@ -38,6 +40,9 @@ pub(super) struct Summary {
     pub(super) cover_ms: Option<i64>,
     #[serde(flatten)]
     pub(super) tokens: Tokens,
+    pub(super) usage: Vec<Line>,
+    #[serde(skip)]
+    responders: Responders,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -62,6 +67,15 @@ pub(super) struct Closed {
     pub(super) failed: bool,
     pub(super) ending: String,
     pub(super) cause: Option<String>,
+    #[sqlx(flatten)]
+    pub(super) carriage: Carriage,
+}
+
+/// What the carrier did.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(super) struct Carriage {
+    pub(super) carrier: String,
+    pub(super) direction: String,
     pub(super) duration_ms: Option<i64>,
 }
 
@@ -98,11 +112,22 @@ struct Counts {
     dead_air_max_ms: i64,
 }
 
-/// What is to be added to one row of `daily_latencies`.
+/// What is to be added to one row of `daily_usage`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Used {
+    #[serde(flatten)]
+    key: Key,
+    /// Of what was used; that of `key` is the call's live model.
+    used_model: String,
+    line: Line,
+}
+
+/// What is to be added to one row of `daily_latencies`. The model is the one that answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Latency {
     #[serde(flatten)]
     key: Key,
+    responder: &'static str,
     latency_ms: i64,
     answers: i64,
 }
@@ -133,6 +158,7 @@ pub(super) struct Sums {
     /// For the day and for its month.
     pub(super) latencies: Vec<Latency>,
     pub(super) failures: Vec<Failures>,
+    pub(super) usage: Vec<Used>,
 }
 
 /// The summary of each of these calls, which ended at these times.
@@ -141,23 +167,20 @@ pub(super) fn summaries<'a>(
     facts: &[Fact],
     answers: &[Answer],
 ) -> BTreeMap<String, Summary> {
-    let mut summaries: BTreeMap<_, _> =
-        ended.map(|(call_id, at)| (call_id.to_owned(), (Summary::default(), Rungs::until(at)))).collect();
+    let mut summaries: BTreeMap<_, _> = ended
+        .map(|(call_id, at)| (call_id.to_owned(), Folding { end: at.to_owned(), ..Folding::default() }))
+        .collect();
     for fact in facts {
-        if let Some((summary, rungs)) = summaries.get_mut(&fact.call_id) {
-            summary.add(fact, rungs);
+        if let Some(folding) = summaries.get_mut(&fact.call_id) {
+            folding.add(fact);
         }
     }
     for answer in answers {
-        if let Some((summary, _)) = summaries.get_mut(&answer.call_id) {
-            summary.turn_count += 1;
+        if let Some(folding) = summaries.get_mut(&answer.call_id) {
+            folding.summary.turn_count += 1;
         }
     }
-    let finish = |(call_id, (mut summary, rungs)): (String, (Summary, Rungs))| {
-        (summary.live_ms, summary.fallback_ms) = rungs.finish();
-        (call_id, summary)
-    };
-    summaries.into_iter().map(finish).collect()
+    summaries.into_iter().map(|(call_id, folding)| (call_id, folding.finish())).collect()
 }
 
 /// What these calls add to the sums.
@@ -172,16 +195,40 @@ pub(super) fn sums(closed: &[Closed], summaries: &BTreeMap<String, Summary>, ans
         tokens.add(summary.tokens);
         keys.insert(&call.call_id, Key::of(call));
     }
-    let mut latencies = BTreeMap::<(Key, i64), i64>::new();
+    let mut latencies = BTreeMap::<(Key, &'static str, i64), i64>::new();
     for answer in answers {
-        if let (Some(key), Some(ms)) = (keys.get(answer.call_id.as_str()), answer.latency_ms) {
-            *latencies.entry((key.clone(), rounded(ms))).or_default() += 1;
-        }
+        let Some(key) = keys.get(answer.call_id.as_str()) else { continue };
+        let Some(ms) = answer.latency_ms else { continue };
+        let summary = summaries.get(&answer.call_id).unwrap_or(&nothing);
+        let (who, model) = summary.responders.at(&answer.started_at);
+        let model = model.map_or_else(|| key.model.clone(), |model| short(&model));
+        let key = Key { model, ..key.clone() };
+        *latencies.entry((key, who.as_str(), rounded(ms))).or_default() += 1;
     }
     let daily = sums.into_iter().map(|(key, (counts, tokens))| Daily { key, counts, tokens });
-    let latencies =
-        latencies.into_iter().map(|((key, latency_ms), answers)| Latency { key, latency_ms, answers });
-    Sums { daily: daily.collect(), latencies: latencies.collect(), failures: failures(closed) }
+    let latency = |((key, responder, latency_ms), answers)| Latency { key, responder, latency_ms, answers };
+    Sums {
+        daily: daily.collect(),
+        latencies: latencies.into_iter().map(latency).collect(),
+        failures: failures(closed),
+        usage: used(closed, summaries),
+    }
+}
+
+fn used(closed: &[Closed], summaries: &BTreeMap<String, Summary>) -> Vec<Used> {
+    let mut sums = BTreeMap::<(Key, String, usage::Item), i64>::new();
+    for call in closed {
+        let lines = summaries.get(&call.call_id).map(|summary| &summary.usage[..]).unwrap_or_default();
+        let carriage = usage::carriage(&call.carriage);
+        for Line { item, quantity } in lines.iter().cloned().chain(carriage) {
+            let key = Key::of(call);
+            let model = item.model.clone().unwrap_or_else(|| key.model.clone());
+            let sum = sums.entry((key, model, item)).or_default();
+            *sum = sum.saturating_add(quantity);
+        }
+    }
+    let used = |((key, used_model, item), quantity)| Used { key, used_model, line: Line { item, quantity } };
+    sums.into_iter().map(used).collect()
 }
 
 fn failures(closed: &[Closed]) -> Vec<Failures> {
@@ -211,33 +258,60 @@ pub(super) fn rounded(ms: i64) -> i64 {
     if dropped == 0 { ms } else { ((ms >> dropped) << dropped) + (1 << (dropped - 1)) }
 }
 
-impl Summary {
-    fn add(&mut self, fact: &Fact, rungs: &mut Rungs) {
+/// A summary on the way through the events of its call.
+#[derive(Debug, Default)]
+struct Folding {
+    summary: Summary,
+    bill: Bill,
+    end: String,
+}
+
+impl Folding {
+    fn add(&mut self, fact: &Fact) {
         let detail: Value = serde_json::from_str(&fact.detail).unwrap_or_default();
         let number = |name: &str| detail[name].as_i64();
+        let Self { summary, bill, .. } = self;
+        summary.responders.add(&fact.kind, &fact.at, &detail);
         match fact.kind.as_str() {
-            "live_ready" => rungs.begin(&fact.at),
-            "rung" => {
-                let rung = detail["rung"].as_str().unwrap_or_default();
-                self.had_fallback |= rung == "fallback";
-                rungs.change(rung, &fact.at);
+            "usage" => {
+                bill.add_usage(&detail, summary.responders.now());
+                summary.tokens.add(Tokens::of(&detail));
             }
-            "usage" => self.tokens.add(Tokens {
-                prompt_tokens: number("prompt_tokens").unwrap_or(0),
-                response_tokens: number("response_tokens").unwrap_or(0),
-                thoughts_tokens: number("thoughts_tokens").unwrap_or(0),
-                total_tokens: number("total_tokens").unwrap_or(0),
-            }),
+            "provider_billed" => {
+                bill.add_provider(&detail);
+                summary.tokens.add(Tokens::of(&detail));
+            }
             "audio_totals" => {
-                self.dead_air_max_ms = number("dead_air_max_ms");
-                self.cover_ms = number("cover_ms");
+                summary.dead_air_max_ms = number("dead_air_max_ms");
+                summary.cover_ms = number("cover_ms");
             }
             _ => {}
         }
     }
+
+    fn finish(self) -> Summary {
+        let Self { mut summary, bill, end } = self;
+        (summary.live_ms, summary.fallback_ms) = summary.responders.spans(&end);
+        summary.had_fallback = summary.responders.had_fallback();
+        summary.usage = bill.lines();
+        summary
+    }
 }
 
 impl Tokens {
+    /// Providers of the fallback tell no total.
+    fn of(detail: &Value) -> Self {
+        let number = |name: &str| detail[name].as_i64();
+        let prompt_tokens = number("prompt_tokens").unwrap_or(0);
+        let response_tokens = number("response_tokens").unwrap_or(0);
+        Self {
+            prompt_tokens,
+            response_tokens,
+            thoughts_tokens: number("thoughts_tokens").unwrap_or(0),
+            total_tokens: number("total_tokens").unwrap_or(prompt_tokens + response_tokens),
+        }
+    }
+
     fn add(&mut self, other: Self) {
         self.prompt_tokens += other.prompt_tokens;
         self.response_tokens += other.response_tokens;
@@ -264,72 +338,11 @@ impl Counts {
         self.failed += i64::from(call.failed);
         self.with_fallback += i64::from(summary.had_fallback);
         self.turns += summary.turn_count;
-        self.duration_ms += call.duration_ms.unwrap_or(0);
+        self.duration_ms += call.carriage.duration_ms.unwrap_or(0);
         self.live_ms += summary.live_ms;
         self.fallback_ms += summary.fallback_ms;
         self.dead_air_max_ms = self.dead_air_max_ms.max(summary.dead_air_max_ms.unwrap_or(0));
     }
-}
-
-/// Who answered from when on.
-#[derive(Debug)]
-struct Rungs {
-    end: Option<OffsetDateTime>,
-    current: Option<(Who, OffsetDateTime)>,
-    live_ms: i64,
-    fallback_ms: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Who {
-    Live,
-    Fallback,
-    Nobody,
-}
-
-impl Rungs {
-    fn until(end: &str) -> Self {
-        Self { end: time(end), current: None, live_ms: 0, fallback_ms: 0 }
-    }
-
-    /// The first live session begins; a later one changes nothing by itself.
-    fn begin(&mut self, at: &str) {
-        if self.current.is_none() {
-            self.change("live", at);
-        }
-    }
-
-    fn change(&mut self, rung: &str, at: &str) {
-        let Some(at) = time(at) else { return };
-        self.close(at);
-        let who = match rung {
-            "live" => Who::Live,
-            "fallback" => Who::Fallback,
-            _ => Who::Nobody,
-        };
-        self.current = Some((who, at));
-    }
-
-    fn close(&mut self, at: OffsetDateTime) {
-        let Some((who, since)) = self.current.take() else { return };
-        let ms = i64::try_from((at - since).whole_milliseconds()).unwrap_or(0).max(0);
-        match who {
-            Who::Live => self.live_ms += ms,
-            Who::Fallback => self.fallback_ms += ms,
-            Who::Nobody => {}
-        }
-    }
-
-    fn finish(mut self) -> (i64, i64) {
-        if let Some(end) = self.end {
-            self.close(end);
-        }
-        (self.live_ms, self.fallback_ms)
-    }
-}
-
-fn time(text: &str) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
 #[cfg(test)]
@@ -345,6 +358,10 @@ mod tests {
 
     fn fact(seconds: u32, kind: &str, detail: &Value) -> Fact {
         Fact { call_id: "a".into(), kind: kind.into(), at: at(seconds), detail: detail.to_string() }
+    }
+
+    fn carriage(duration_ms: Option<i64>) -> Carriage {
+        Carriage { carrier: "twilio".into(), direction: "inbound".into(), duration_ms }
     }
 
     fn summary(facts: &[Fact]) -> Summary {
@@ -397,15 +414,19 @@ mod tests {
             failed,
             ending: "all_failed".into(),
             cause: Some("live.closed".into()),
-            duration_ms: Some(60_000),
+            carriage: carriage(Some(60_000)),
         };
-        let answer = |call_id: &str, latency_ms| Answer { call_id: call_id.into(), latency_ms };
+        let answer = |call_id: &str, latency_ms| Answer {
+            call_id: call_id.into(),
+            latency_ms,
+            started_at: "2026-11-21T09:00:10.000Z".into(),
+        };
         let answers =
             [answer("a", Some(640)), answer("a", None), answer("b", Some(641)), answer("c", Some(9))];
         let end = at(60);
         let summaries = summaries([("a", end.as_str()), ("b", end.as_str())].into_iter(), &[], &answers);
         let closed = [closed("a", false), closed("b", true), closed("bb", true)];
-        let Sums { daily, latencies, failures } = sums(&closed, &summaries, &answers);
+        let Sums { daily, latencies, failures, usage } = sums(&closed, &summaries, &answers);
         assert_eq!(daily.len(), 1);
         let Counts { calls, failed, turns, duration_ms, .. } = daily[0].counts;
         assert_eq!((calls, failed, turns, duration_ms), (3, 2, 3, 180_000));
@@ -413,6 +434,69 @@ mod tests {
         assert_eq!((key.ending.as_str(), key.cause.as_str()), ("all_failed", "live.closed"));
         assert_eq!(newest_at, "2026-11-21T09:00:00.002Z", "of the newest");
         assert_eq!((latencies.len(), latencies[0].answers), (1, 2), "of calls that were closed now");
+        let [Used { line, used_model, .. }] = &usage[..] else { panic!("{usage:?}") };
+        assert_eq!((used_model.as_str(), line.quantity), ("twilio", 3), "a minute of the carrier each");
+    }
+
+    #[test]
+    fn answers_and_tokens_of_the_fallback_are_not_the_live_models() {
+        let rung = |seconds, rung: &str| fact(seconds, "rung", &json!({"rung": rung}));
+        let facts = [
+            rung(0, "live"),
+            fact(5, "usage", &json!({"prompt_tokens": 100, "response_tokens": 10})),
+            rung(20, "fallback"),
+            fact(22, "provider_used", &json!({"job": "think", "provider": "p"})),
+            fact(
+                23,
+                "provider_billed",
+                &json!({"job": "think", "provider": "p", "model": "gpt-x", "prompt_tokens": 7, "response_tokens": 2}),
+            ),
+        ];
+        let answer = |seconds, latency_ms| Answer {
+            call_id: "a".into(),
+            latency_ms: Some(latency_ms),
+            started_at: at(seconds),
+        };
+        let answers = [answer(4, 10), answer(19, 11), answer(25, 40)];
+        let end = at(60);
+        let summaries = summaries([("a", end.as_str())].into_iter(), &facts, &answers);
+        let closed = [Closed {
+            call_id: "a".into(),
+            day: "2026-11-21".into(),
+            agent: "reception".into(),
+            business_id: "acme".into(),
+            model: "live-x".into(),
+            started_at: at(0),
+            was_answered: true,
+            failed: false,
+            ending: "caller_hung_up".into(),
+            cause: None,
+            carriage: carriage(None),
+        }];
+        let Sums { latencies, usage, .. } = sums(&closed, &summaries, &answers);
+        let shown: Vec<_> =
+            latencies.iter().map(|it| (it.responder, it.key.model.as_str(), it.latency_ms)).collect();
+        assert_eq!(shown, [("fallback", "gpt-x", 40), ("live", "live-x", 10), ("live", "live-x", 11)]);
+        let mut shown: Vec<_> = usage
+            .iter()
+            .map(|it| {
+                (
+                    it.line.item.service,
+                    it.used_model.as_str(),
+                    it.line.item.direction.as_str(),
+                    it.line.quantity,
+                )
+            })
+            .collect();
+        shown.sort_unstable();
+        let expected = [
+            ("live", "live-x", "in", 100),
+            ("live", "live-x", "out", 10),
+            ("llm", "gpt-x", "in", 7),
+            ("llm", "gpt-x", "out", 2),
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(summaries["a"].tokens.total_tokens, 119);
     }
 
     #[rstest]

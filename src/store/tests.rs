@@ -181,9 +181,11 @@ async fn a_whole_call_comes_out_as_it_went_in() {
             "ending_text": "nobody could answer any more: the live service closed the connection (1011): busy",
             "turns": [
                 {"sequence": 3, "speaker": "caller", "text": "Hello?", "interrupted": false, "latency_ms": null,
+                 "responder": null, "model": null,
                  "started_at": "2026-11-21T09:00:01.500Z", "ended_at": "2026-11-21T09:00:02.750Z"},
                 {"sequence": 4, "speaker": "agent", "text": "Good morning, you have", "interrupted": true,
-                 "latency_ms": 640, "started_at": "2026-11-21T09:00:01.500Z",
+                 "latency_ms": 640, "responder": "live", "model": "gemini-3.8-live",
+                 "started_at": "2026-11-21T09:00:01.500Z",
                  "ended_at": "2026-11-21T09:00:02.750Z"},
             ],
             "events": [
@@ -195,6 +197,11 @@ async fn a_whole_call_comes_out_as_it_went_in() {
                             "downlink_dropped_ms": 0, "cover_ms": 0, "dead_air_max_ms": 0}},
             ],
             "annotations": [], "calls_with_sid": 1,
+            "used": [
+                {"service": "carrier", "provider": "twilio", "model": "twilio", "modality": "call",
+                 "direction": "inbound", "unit": "minutes", "quantity": 2, "unpriced_quantity": 2,
+                 "cost_usd": null},
+            ],
     });
     expected.as_object_mut().unwrap().extend(summary.as_object().unwrap().clone());
     assert_eq!(serde_json::to_value(&call).unwrap(), expected);

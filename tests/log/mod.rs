@@ -11,8 +11,9 @@ use patchcord::call::record::{
 use patchcord::carrier::FollowUp;
 use patchcord::dialogue::Speaker;
 use patchcord::id::{CallId, LinkId};
-use patchcord::live::Usage;
+use patchcord::job::{self, Bill};
 use patchcord::live::failure::Failure;
+use patchcord::live::{Details, Modalities, Usage};
 use patchcord::secret::Secret;
 use patchcord::store::postgres::Target;
 use patchcord::store::query::{CallPage, Filter, Page, Query, Source};
@@ -97,6 +98,27 @@ impl Log {
         store.close().await.unwrap();
     }
 
+    /// The rows of a question that both databases understand.
+    pub(crate) async fn ask<T>(&self, question: &'static str) -> Vec<T>
+    where
+        T: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow>
+            + for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>
+            + Send
+            + Unpin,
+    {
+        match &self.database {
+            Some(database) => {
+                let mut connection = database.connect().await;
+                sqlx::query_as(question).fetch_all(&mut connection).await.unwrap()
+            }
+            None => {
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.path());
+                let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+                sqlx::query_as(question).fetch_all(&mut connection).await.unwrap()
+            }
+        }
+    }
+
     /// Runs a statement that both databases understand.
     pub(crate) async fn run(&self, statement: &'static str) {
         match &self.database {
@@ -143,6 +165,8 @@ pub(crate) struct Call {
     pub(crate) latency_ms: u64,
     pub(crate) dead_air_ms: u64,
     pub(crate) had_fallback: bool,
+    /// And it answered.
+    pub(crate) has_fallback_answer: bool,
     /// `None`: it goes on.
     pub(crate) ending: Option<Ending>,
 }
@@ -160,6 +184,7 @@ impl Call {
             latency_ms: 640,
             dead_air_ms: 500,
             had_fallback: false,
+            has_fallback_answer: false,
             ending: Some(Ending::CallerHungUp),
         }
     }
@@ -199,12 +224,24 @@ impl Call {
         for (index, text) in self.said.iter().enumerate() {
             push(2000 + index as u64 * 1000, self.turn(index, text));
         }
-        let usage =
-            Usage { prompt_tokens: 1000, response_tokens: 200, thoughts_tokens: 30, total_tokens: 1230 };
+        let usage = Usage {
+            prompt_tokens: 1000,
+            response_tokens: 200,
+            thoughts_tokens: 30,
+            total_tokens: 1230,
+            details: Details {
+                prompt: Modalities { text: 300, audio: 700, ..Modalities::default() },
+                response: Modalities { audio: 200, ..Modalities::default() },
+                ..Details::default()
+            },
+        };
         push(20_000, Record::Event(Event::Usage(usage)));
         if self.had_fallback {
             let cause = Some(Cause::Live { cause: Failure::Mute });
             push(30_000, Record::Event(Event::Rung { rung: Rung::Fallback, cause }));
+        }
+        if self.has_fallback_answer {
+            self.fall_back().into_iter().for_each(|(ms, record)| push(ms, record));
         }
         if let Some(ending) = &self.ending {
             let totals = AudioTotals { dead_air_max_ms: self.dead_air_ms, ..AudioTotals::default() };
@@ -212,6 +249,34 @@ impl Call {
             push(60_500, Record::Ended(ending.clone()));
         }
         entries
+    }
+
+    /// What the fallback does in one turn: it is asked at 32 s and answers at 34.5 s.
+    fn fall_back(&self) -> Vec<(u64, Record)> {
+        let billed = |job, bill| Record::Event(Event::ProviderBilled { job, bill });
+        let bill = |provider: &str, model: &str| Bill {
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            ..Bill::default()
+        };
+        let used = Event::ProviderUsed { job: job::Kind::Think, provider: "brain".to_owned(), first_ms: 300 };
+        let started_at = self.started_at() + Span::milliseconds(34_500);
+        let turn = Turn {
+            speaker: Speaker::Agent,
+            text: "One moment, I will look that up for you.".to_owned(),
+            started_at,
+            ended_at: started_at + Span::seconds(3),
+            interrupted: false,
+            latency_ms: Some(2_500),
+        };
+        let tokens = Bill { prompt_tokens: 90, response_tokens: 8, ..bill("brain", "gpt-x") };
+        vec![
+            (32_500, billed(job::Kind::Transcribe, Bill { audio_ms: 2_500, ..bill("ear", "whisper-1") })),
+            (33_000, Record::Event(used)),
+            (34_000, billed(job::Kind::Think, tokens)),
+            (34_400, billed(job::Kind::Speak, Bill { characters: 41, ..bill("mouth", "tts-1") })),
+            (37_500, Record::Turn(turn)),
+        ]
     }
 
     fn context(&self) -> Context {

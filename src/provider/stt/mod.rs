@@ -59,6 +59,14 @@ impl Config {
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or_else(|| self.kind.as_str())
     }
+
+    pub fn model(&self) -> &str {
+        self.model.as_deref().unwrap_or(match self.kind {
+            Kind::Google => google::MODEL,
+            Kind::Gemini => gemini::MODEL,
+            Kind::OpenAi => openai::MODEL,
+        })
+    }
 }
 
 /// A service that transcribes.

@@ -68,6 +68,15 @@ impl Config {
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or_else(|| self.kind.as_str())
     }
+
+    /// Google has voices in place of models, as a rule.
+    pub fn model(&self) -> &str {
+        self.model.as_deref().unwrap_or_else(|| match self.kind {
+            Kind::Google => self.voice.as_deref().unwrap_or("standard"),
+            Kind::Gemini => gemini::MODEL,
+            Kind::OpenAi => openai::MODEL,
+        })
+    }
 }
 
 /// A service that speaks.

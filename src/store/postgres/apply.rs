@@ -180,20 +180,27 @@ const END: &str = "UPDATE calls
                      + CASE WHEN answered_at IS NULL THEN NULL ELSE 0 END,
        had_fallback = x.had_fallback, live_ms = x.live_ms, fallback_ms = x.fallback_ms, turn_count = x.turn_count,
        dead_air_max_ms = x.dead_air_max_ms, cover_ms = x.cover_ms, prompt_tokens = x.prompt_tokens,
-       response_tokens = x.response_tokens, thoughts_tokens = x.thoughts_tokens, total_tokens = x.total_tokens
+       response_tokens = x.response_tokens, thoughts_tokens = x.thoughts_tokens, total_tokens = x.total_tokens,
+       usage = x.usage
   FROM jsonb_to_recordset($1) AS x (call_id uuid, at timestamptz, ending text, ending_detail jsonb, ending_text text,
        failed boolean, records integer, had_fallback boolean, live_ms bigint, fallback_ms bigint, turn_count integer,
        dead_air_max_ms bigint, cover_ms bigint, prompt_tokens bigint, response_tokens bigint, thoughts_tokens bigint,
-       total_tokens bigint)
+       total_tokens bigint, usage jsonb)
  WHERE calls.call_id = x.call_id AND calls.ended_at IS NULL
 RETURNING calls.call_id::text AS call_id, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, agent,
           business_id, model, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS started_at,
-          answered_at IS NOT NULL AS was_answered, calls.failed AS failed, calls.ending AS ending, cause, duration_ms";
+          answered_at IS NOT NULL AS was_answered, calls.failed AS failed, calls.ending AS ending, cause,
+          carrier, direction, duration_ms";
 
 const FACTS: &str = "SELECT call_id::text AS call_id, kind,
        to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS at, detail::text AS detail
-  FROM events WHERE call_id = ANY ($1) AND kind IN ('audio_totals', 'live_ready', 'rung', 'usage')
+  FROM events WHERE call_id = ANY ($1) AND kind IN ('audio_totals', 'live_ready', 'rung', 'usage',
+       'provider_used', 'provider_billed')
  ORDER BY call_id, sequence";
+
+const ANSWERS: &str = "SELECT call_id::text AS call_id, latency_ms,
+       to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS started_at
+  FROM turns WHERE call_id = ANY ($1)";
 
 async fn end(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
     let ids: Vec<_> = batch.ended_ids().iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
@@ -201,11 +208,7 @@ async fn end(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::E
         return Ok(());
     }
     let facts: Vec<Fact> = query_as(FACTS).bind(&ids).fetch_all(&mut *connection).await?;
-    let answers: Vec<Answer> =
-        query_as("SELECT call_id::text AS call_id, latency_ms FROM turns WHERE call_id = ANY ($1)")
-            .bind(&ids)
-            .fetch_all(&mut *connection)
-            .await?;
+    let answers: Vec<Answer> = query_as(ANSWERS).bind(&ids).fetch_all(&mut *connection).await?;
     let ended = batch.ended.iter().map(|row| (row.call_id.as_str(), row.at.as_str()));
     let summaries = summary::summaries(ended, &facts, &answers);
     let ends: Vec<_> = batch
@@ -221,6 +224,7 @@ async fn end(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::E
     run(connection, DAILY, &sums.daily).await?;
     run(connection, LATENCIES, &sums.latencies).await?;
     run(connection, MONTHLY, &sums.latencies).await?;
+    run(connection, USAGE, &sums.usage).await?;
     run(connection, FAILURES, &sums.failures).await
 }
 
@@ -240,19 +244,30 @@ SELECT * FROM jsonb_to_recordset($1) AS x (day date, agent text, business_id tex
        thoughts_tokens = daily.thoughts_tokens + excluded.thoughts_tokens,
        total_tokens = daily.total_tokens + excluded.total_tokens";
 
-const LATENCIES: &str = "INSERT INTO daily_latencies
-SELECT * FROM jsonb_to_recordset($1) AS x (day date, agent text, business_id text, model text, latency_ms bigint,
-       answers bigint)
-    ON CONFLICT (day, agent, business_id, model, latency_ms) DO UPDATE
+const LATENCIES: &str =
+    "INSERT INTO daily_latencies (day, agent, business_id, responder, model, latency_ms, answers)
+SELECT day, agent, business_id, responder, model, latency_ms, answers
+  FROM jsonb_to_recordset($1) AS x (day date, agent text, business_id text, responder text, model text,
+       latency_ms bigint, answers bigint)
+    ON CONFLICT (day, agent, business_id, responder, model, latency_ms) DO UPDATE
    SET answers = daily_latencies.answers + excluded.answers";
 
-const MONTHLY: &str = "INSERT INTO monthly_latencies
-SELECT date_trunc('month', day)::date, agent, business_id, model, latency_ms, sum(answers)
-  FROM jsonb_to_recordset($1) AS x (day date, agent text, business_id text, model text, latency_ms bigint,
-       answers bigint)
- GROUP BY 1, 2, 3, 4, 5
-    ON CONFLICT (month, agent, business_id, model, latency_ms) DO UPDATE
+const MONTHLY: &str =
+    "INSERT INTO monthly_latencies (month, agent, business_id, responder, model, latency_ms, answers)
+SELECT date_trunc('month', day)::date, agent, business_id, responder, model, latency_ms, sum(answers)
+  FROM jsonb_to_recordset($1) AS x (day date, agent text, business_id text, responder text, model text,
+       latency_ms bigint, answers bigint)
+ GROUP BY 1, 2, 3, 4, 5, 6
+    ON CONFLICT (month, agent, business_id, responder, model, latency_ms) DO UPDATE
    SET answers = monthly_latencies.answers + excluded.answers";
+
+const USAGE: &str = "INSERT INTO daily_usage (day, agent, business_id, model, service, provider, used_model, modality,
+                         direction, unit, quantity)
+SELECT day, agent, business_id, model, line ->> 'service', line ->> 'provider', used_model, line ->> 'modality',
+       line ->> 'direction', line ->> 'unit', (line ->> 'quantity')::bigint
+  FROM jsonb_to_recordset($1) AS x (day date, agent text, business_id text, model text, used_model text, line jsonb)
+    ON CONFLICT (day, agent, business_id, model, service, provider, used_model, modality, direction, unit) DO UPDATE
+   SET quantity = daily_usage.quantity + excluded.quantity";
 
 const FAILURES: &str = "INSERT INTO daily_failures
 SELECT * FROM jsonb_to_recordset($1) AS x (day date, agent text, business_id text, ending text, cause text,

@@ -59,8 +59,8 @@ pub struct Query {
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The schema that is asked: the number of the last migration.
-const SCHEMA_SQLITE: i64 = 3;
-const SCHEMA_POSTGRES: i64 = 2;
+const SCHEMA_SQLITE: i64 = 6;
+const SCHEMA_POSTGRES: i64 = 5;
 
 impl Query {
     /// Opens a call log, which must exist and have the schema of this program.

@@ -79,6 +79,8 @@ pub struct CallDetail {
     pub events: Vec<EventRow>,
     /// In the order of time.
     pub annotations: Vec<AnnotationRow>,
+    /// What it used of services, and what that cost; known once it is over.
+    pub used: Vec<super::stats::Used>,
     /// How many calls have this SID, a thousand at most; this is the newest of them, unless it was asked for by its
     /// call id.
     pub calls_with_sid: i64,
@@ -120,6 +122,12 @@ pub struct TurnRow {
     pub interrupted: bool,
     /// Agent: from the end of caller speech to the agent's first audio.
     pub latency_ms: Option<i64>,
+    /// Agent: who answered, `live`, `fallback`, or `nobody` for recorded words.
+    #[sqlx(default)]
+    pub responder: Option<String>,
+    /// Agent: the model that answered; of the fallback its language model.
+    #[sqlx(default)]
+    pub model: Option<String>,
 }
 
 /// Something that happened.

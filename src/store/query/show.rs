@@ -9,7 +9,9 @@ use super::rows::{
 };
 use super::session::Session;
 use super::sql::{Indexed, Value};
+use super::stats::Used;
 use crate::call::context::UNKNOWN;
+use crate::store::responders::{Responders, Who};
 
 #[derive(sqlx::FromRow)]
 struct Found {
@@ -29,9 +31,13 @@ pub(super) async fn show(session: &mut Session, id: &str) -> Result<Option<CallD
     let call_id = Value::Id(parsed(&call.call_id)?);
     call.restore();
     circumstances.restore();
+    let mut turns = turns(session, call_id.clone()).await?;
+    let events = events(session, call_id.clone()).await?;
+    attribute(&mut turns, &events, &call.summary.model);
     Ok(Some(CallDetail {
-        turns: turns(session, call_id.clone()).await?,
-        events: events(session, call_id).await?,
+        turns,
+        events,
+        used: used(session, call_id).await?,
         annotations: annotations(session, &call.call_sid).await?,
         calls_with_sid: calls_with_sid(session, &call.call_sid).await?,
         call,
@@ -76,6 +82,36 @@ async fn events(session: &mut Session, call_id: Value) -> Result<Vec<EventRow>, 
     let mut events: Vec<EventRow> = session.all(&sql).await?;
     events.iter_mut().for_each(|event| restore_json(&mut event.detail));
     Ok(events)
+}
+
+/// Tells of each answer who gave it.
+fn attribute(turns: &mut [TurnRow], events: &[EventRow], model: &str) {
+    let mut responders = Responders::default();
+    for event in events {
+        responders.add(&event.kind, &event.at.to_string(), &event.detail);
+    }
+    for turn in turns.iter_mut().filter(|turn| turn.speaker == "agent") {
+        let (who, other) = responders.at(&turn.started_at.to_string());
+        turn.responder = Some(who.as_str().to_owned());
+        turn.model = Some(other.unwrap_or_else(|| model.to_owned())).filter(|_| who != Who::Nobody);
+    }
+}
+
+/// What the call used of services; known once it is over.
+async fn used(session: &mut Session, call_id: Value) -> Result<Vec<Used>, Error> {
+    let mut sql = session.sql(
+        "SELECT service, provider, model, modality, direction, unit, quantity,
+                CASE WHEN cost_usd IS NULL THEN quantity ELSE 0 END AS unpriced_quantity, cost_usd
+           FROM call_usage WHERE call_id = ",
+    );
+    sql.bind(call_id);
+    let mut used: Vec<Used> = session.all(&sql).await?;
+    for used in &mut used {
+        [&mut used.provider, &mut used.model].into_iter().for_each(restore);
+    }
+    // Each database has an order of names of its own.
+    used.sort_by(|a, b| a.order().cmp(&b.order()));
+    Ok(used)
 }
 
 async fn annotations(session: &mut Session, call_sid: &str) -> Result<Vec<AnnotationRow>, Error> {

@@ -3,6 +3,7 @@
 //! Sums and latencies of whole days are read from what is added up by the day, of parts of days from the calls of
 //! those hours; single calls by their indexes.
 
+mod costs;
 mod latencies;
 mod range;
 
@@ -45,6 +46,10 @@ pub struct Stats {
     pub by_agent: Vec<Group>,
     /// By live model.
     pub by_model: Vec<Group>,
+    /// How long answers took, by who gave them.
+    pub by_responder: Vec<Responder>,
+    /// What calls used of services.
+    pub used: Vec<Used>,
     pub longest_dead_air: Vec<DeadAir>,
     /// Failed calls by how and why they ended, the most frequent first.
     pub failures: Vec<Failures>,
@@ -62,9 +67,10 @@ pub struct Group {
     pub failed_share: Option<f64>,
     /// Calls that needed the fallback by calls; null: no calls.
     pub fallback_share: Option<f64>,
-    /// How long the agent took to answer; of models and of all.
+    /// How long the agent took to answer; of all, and of what live models answered themselves.
     pub latency: Option<Latency>,
-    /// By the table `prices`; of models and of all. Null: no price is known; of all, those that are known.
+    /// By the prices of the time, as far as there are some: of all calls, and of those of a live model with what
+    /// else they used. Null: no price is known.
     pub cost_usd: Option<f64>,
 }
 
@@ -105,6 +111,38 @@ pub struct Latency {
     pub p99_ms: i64,
 }
 
+/// Answers of one responder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Responder {
+    /// `live`, `fallback`, or `nobody` for recorded words.
+    pub responder: String,
+    /// The model that answered; of the fallback its language model.
+    pub model: String,
+    #[serde(flatten)]
+    pub latency: Latency,
+}
+
+/// What calls used of one thing that has a price.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct Used {
+    /// `live`, `stt`, `llm`, `tts` or `carrier`.
+    pub service: String,
+    /// As configured; empty: the live service.
+    pub provider: String,
+    pub model: String,
+    /// `text`, `audio`, `image`, `video`, `document`; `unknown`: the service did not say; of the carrier `call`.
+    pub modality: String,
+    /// `in`, `out` or `cached`; of the carrier the call's direction.
+    pub direction: String,
+    /// `tokens`, `milliseconds`, `characters`, or begun `minutes`.
+    pub unit: String,
+    pub quantity: i64,
+    /// What of it had no price at its time.
+    pub unpriced_quantity: i64,
+    /// By the prices of the time; null: there was none.
+    pub cost_usd: Option<f64>,
+}
+
 /// A call in which the caller heard nothing for long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
 pub struct DeadAir {
@@ -136,6 +174,14 @@ pub struct FailedCall {
     pub cause: Option<String>,
     /// The ending as a sentence.
     pub ending_text: Option<String>,
+}
+
+impl Used {
+    /// By what things are told apart.
+    pub(super) fn order(&self) -> [&str; 6] {
+        let Self { service, provider, model, modality, direction, unit, .. } = self;
+        [service, provider, model, modality, direction, unit].map(String::as_str)
+    }
 }
 
 impl Scope {
@@ -194,8 +240,8 @@ const SORTED_MAX: i64 = 10_000;
 pub(super) async fn stats(session: &mut Session, scope: &Scope) -> Result<Stats, Error> {
     let mut total = groups(session, scope, &By::ALL).await?.pop().unwrap_or_else(Group::empty);
     let mut by_model = groups(session, scope, &By::MODEL).await?;
-    latencies::add(session, scope, &mut total, &mut by_model).await?;
-    costs(session, &mut total, &mut by_model).await?;
+    let by_responder = latencies::add(session, scope, &mut total, &mut by_model).await?;
+    let used = costs::add(session, scope, &mut total, &mut by_model).await?;
     let mut by_day = groups(session, scope, &By::DAY).await?;
     by_day.reverse();
     Ok(Stats {
@@ -208,6 +254,8 @@ pub(super) async fn stats(session: &mut Session, scope: &Scope) -> Result<Stats,
         newest_failures: newest_failures(session, scope).await?,
         total,
         by_model,
+        by_responder,
+        used,
     })
 }
 
@@ -298,36 +346,6 @@ impl Group {
 
     fn empty() -> Self {
         Self::new("total".to_owned(), Counts::default())
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct Price {
-    model: String,
-    prompt_usd_per_million: f64,
-    response_usd_per_million: f64,
-}
-
-async fn costs(session: &mut Session, total: &mut Group, by_model: &mut [Group]) -> Result<(), Error> {
-    let sql = session.sql("SELECT model, prompt_usd_per_million, response_usd_per_million FROM prices");
-    let prices: Vec<Price> = session.all(&sql).await?;
-    for group in by_model {
-        let price = prices.iter().find(|price| price.model == group.name);
-        group.cost_usd = price.map(|price| price.of(group.counts.tokens));
-        if let Some(cost) = group.cost_usd {
-            *total.cost_usd.get_or_insert(0.0) += cost;
-        }
-    }
-    Ok(())
-}
-
-impl Price {
-    /// Thoughts cost what responses do, as in the view `call_costs`.
-    fn of(&self, tokens: TokenSums) -> f64 {
-        let prompt = tokens.prompt_tokens as f64 * self.prompt_usd_per_million;
-        let response =
-            (tokens.response_tokens + tokens.thoughts_tokens) as f64 * self.response_usd_per_million;
-        (prompt + response) / 1e6
     }
 }
 

@@ -139,14 +139,16 @@ const END: &str = "UPDATE calls
        turn_count = value ->> 'turn_count', dead_air_max_ms = value ->> 'dead_air_max_ms',
        cover_ms = value ->> 'cover_ms', prompt_tokens = value ->> 'prompt_tokens',
        response_tokens = value ->> 'response_tokens', thoughts_tokens = value ->> 'thoughts_tokens',
-       total_tokens = value ->> 'total_tokens'
+       total_tokens = value ->> 'total_tokens', usage = value -> 'usage'
   FROM json_each(?)
  WHERE call_id = value ->> 'call_id' AND ended_at IS NULL
 RETURNING call_id, substr(started_at, 1, 10) AS day, agent, business_id, model,
-          started_at, answered_at IS NOT NULL AS was_answered, failed, ending, cause, duration_ms";
+          started_at, answered_at IS NOT NULL AS was_answered, failed, ending, cause, carrier, direction,
+          duration_ms";
 
 const FACTS: &str = "SELECT call_id, kind, at, detail FROM events
- WHERE call_id IN (SELECT value FROM json_each(?)) AND kind IN ('audio_totals', 'live_ready', 'rung', 'usage')
+ WHERE call_id IN (SELECT value FROM json_each(?)) AND kind IN ('audio_totals', 'live_ready', 'rung', 'usage', 'provider_used',
+       'provider_billed')
  ORDER BY call_id, sequence";
 
 async fn end(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), sqlx::Error> {
@@ -156,7 +158,7 @@ async fn end(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), sql
     let ids = json(&batch.ended_ids())?;
     let facts: Vec<Fact> = sqlx::query_as(FACTS).bind(&ids).fetch_all(&mut *connection).await?;
     let answers: Vec<Answer> = sqlx::query_as(
-        "SELECT call_id, latency_ms FROM turns WHERE call_id IN (SELECT value FROM json_each(?))",
+        "SELECT call_id, latency_ms, started_at FROM turns WHERE call_id IN (SELECT value FROM json_each(?))",
     )
     .bind(&ids)
     .fetch_all(&mut *connection)
@@ -176,6 +178,7 @@ async fn end(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), sql
     run(connection, DAILY, &sums.daily).await?;
     run(connection, LATENCIES, &sums.latencies).await?;
     run(connection, MONTHLY, &sums.latencies).await?;
+    run(connection, USAGE, &sums.usage).await?;
     run(connection, FAILURES, &sums.failures).await
 }
 
@@ -196,17 +199,27 @@ SELECT value ->> 'day', value ->> 'agent', value ->> 'business_id', value ->> 'm
        thoughts_tokens = thoughts_tokens + excluded.thoughts_tokens,
        total_tokens = total_tokens + excluded.total_tokens";
 
-const LATENCIES: &str = "INSERT INTO daily_latencies
-SELECT value ->> 'day', value ->> 'agent', value ->> 'business_id', value ->> 'model', value ->> 'latency_ms',
-       value ->> 'answers'
+const LATENCIES: &str =
+    "INSERT INTO daily_latencies (day, agent, business_id, responder, model, latency_ms, answers)
+SELECT value ->> 'day', value ->> 'agent', value ->> 'business_id', value ->> 'responder', value ->> 'model',
+       value ->> 'latency_ms', value ->> 'answers'
   FROM json_each(?) WHERE true
     ON CONFLICT DO UPDATE SET answers = answers + excluded.answers";
 
-const MONTHLY: &str = "INSERT INTO monthly_latencies
-SELECT substr(value ->> 'day', 1, 8) || '01', value ->> 'agent', value ->> 'business_id', value ->> 'model',
-       value ->> 'latency_ms', sum(value ->> 'answers')
-  FROM json_each(?) GROUP BY 1, 2, 3, 4, 5
+const MONTHLY: &str =
+    "INSERT INTO monthly_latencies (month, agent, business_id, responder, model, latency_ms, answers)
+SELECT substr(value ->> 'day', 1, 8) || '01', value ->> 'agent', value ->> 'business_id', value ->> 'responder',
+       value ->> 'model', value ->> 'latency_ms', sum(value ->> 'answers')
+  FROM json_each(?) GROUP BY 1, 2, 3, 4, 5, 6
     ON CONFLICT DO UPDATE SET answers = answers + excluded.answers";
+
+const USAGE: &str = "INSERT INTO daily_usage (day, agent, business_id, model, service, provider, used_model, modality,
+                         direction, unit, quantity)
+SELECT value ->> 'day', value ->> 'agent', value ->> 'business_id', value ->> 'model', value ->> '$.line.service',
+       value ->> '$.line.provider', value ->> 'used_model', value ->> '$.line.modality',
+       value ->> '$.line.direction', value ->> '$.line.unit', value ->> '$.line.quantity'
+  FROM json_each(?) WHERE true
+    ON CONFLICT DO UPDATE SET quantity = quantity + excluded.quantity";
 
 const FAILURES: &str = "INSERT INTO daily_failures
 SELECT value ->> 'day', value ->> 'agent', value ->> 'business_id', value ->> 'ending', value ->> 'cause',

@@ -5,57 +5,131 @@ use std::collections::BTreeMap;
 use ::time::{Date, Month};
 
 use super::range::{Hours, Parts};
-use super::{Group, Latency, Scope};
+use super::{Group, Latency, Responder, Scope};
+use crate::store::Stamp;
 use crate::store::query::error::Error;
 use crate::store::query::rows::restore;
 use crate::store::query::session::Session;
 use crate::store::query::sql::{Sql, Value};
+use crate::store::responders::{Responders, Who};
 use crate::store::summary::rounded;
 
 /// Answers that took so long.
 #[derive(sqlx::FromRow)]
 struct Bucket {
+    responder: String,
     model: String,
     latency_ms: i64,
     answers: i64,
 }
 
-/// Tells all of them and those of each model.
+/// Tells those of all, of each live model, and of each responder.
 pub(super) async fn add(
     session: &mut Session,
     scope: &Scope,
     total: &mut Group,
     by_model: &mut [Group],
-) -> Result<(), Error> {
-    let mut sql = session.sql("SELECT model, latency_ms, CAST(sum(answers) AS bigint) AS answers FROM (");
-    let Parts { days, hours } = scope.parts();
-    let mut union = "";
-    for span in days.map(|days| spans(days.since, days.until)).unwrap_or_default() {
-        sql.text(union);
-        span.select(&mut sql, scope);
-        union = " UNION ALL ";
-    }
-    for part in hours {
-        sql.text(union);
-        part.select(&mut sql, scope);
-        union = " UNION ALL ";
-    }
-    sql.text(") AS spans GROUP BY model, latency_ms");
-    let buckets: Vec<Bucket> = session.all(&sql).await?;
+) -> Result<Vec<Responder>, Error> {
     let mut all = Histogram::default();
-    let mut models: BTreeMap<String, Histogram> = BTreeMap::new();
-    for Bucket { mut model, latency_ms, answers } in buckets {
+    let mut responders: BTreeMap<(String, String), Histogram> = BTreeMap::new();
+    for Bucket { responder, mut model, latency_ms, answers } in buckets(session, scope).await? {
         restore(&mut model);
         // Those of whole days are rounded already, which rounding again leaves as they are.
         let latency_ms = rounded(latency_ms);
         *all.0.entry(latency_ms).or_default() += answers;
-        *models.entry(model).or_default().0.entry(latency_ms).or_default() += answers;
+        *responders.entry((responder, model)).or_default().0.entry(latency_ms).or_default() += answers;
     }
     total.latency = all.latency();
     for group in by_model {
-        group.latency = models.get(&group.name).and_then(Histogram::latency);
+        let live = responders.get(&(Who::Live.as_str().to_owned(), group.name.clone()));
+        group.latency = live.and_then(Histogram::latency);
     }
-    Ok(())
+    let responder = |((responder, model), histogram): ((String, String), Histogram)| {
+        Some(Responder { responder, model, latency: histogram.latency()? })
+    };
+    let mut responders: Vec<_> = responders.into_iter().filter_map(responder).collect();
+    responders.sort_by_key(|it| std::cmp::Reverse(it.latency.answers));
+    Ok(responders)
+}
+
+async fn buckets(session: &mut Session, scope: &Scope) -> Result<Vec<Bucket>, Error> {
+    let Parts { days, hours } = scope.parts();
+    let mut buckets = Vec::new();
+    for span in days.map(|days| spans(days.since, days.until)).unwrap_or_default() {
+        let mut sql = session.sql("");
+        span.select(&mut sql, scope);
+        sql.text(" GROUP BY responder, model, latency_ms");
+        buckets.extend(session.all::<Bucket>(&sql).await?);
+    }
+    for part in hours {
+        let mut sql = session.sql(UNCHANGED);
+        part.conditions(&mut sql, scope);
+        sql.text(" GROUP BY substr(model, 1, 200), latency_ms");
+        buckets.extend(session.all::<Bucket>(&sql).await?);
+        buckets.extend(changed(session, scope, part).await?);
+    }
+    Ok(buckets)
+}
+
+/// Calls in which nobody but the live model answered.
+const UNCHANGED: &str =
+    "SELECT 'live' AS responder, substr(model, 1, 200) AS model, latency_ms, count(*) AS answers
+  FROM calls JOIN turns USING (call_id)
+ WHERE calls.ended_at IS NOT NULL AND latency_ms IS NOT NULL
+   AND NOT EXISTS (SELECT 1 FROM events WHERE events.call_id = calls.call_id AND events.kind = 'rung')";
+
+/// The others.
+const CHANGED: &str = " FROM calls
+ WHERE calls.ended_at IS NOT NULL
+   AND EXISTS (SELECT 1 FROM events WHERE events.call_id = calls.call_id AND events.kind = 'rung')";
+
+#[derive(sqlx::FromRow)]
+struct Change {
+    call_id: String,
+    kind: String,
+    at: Stamp,
+    detail: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct Answer {
+    call_id: String,
+    model: String,
+    latency_ms: i64,
+    started_at: Stamp,
+}
+
+/// Answers of calls in which the responder changed, each by itself.
+async fn changed(session: &mut Session, scope: &Scope, part: Hours) -> Result<Vec<Bucket>, Error> {
+    let mut sql = session.sql(
+        "SELECT CAST(call_id AS text) AS call_id, kind, at, CAST(detail AS text) AS detail FROM events
+          WHERE kind IN ('live_ready', 'rung', 'provider_used', 'provider_billed')
+            AND call_id IN (SELECT calls.call_id",
+    );
+    sql.text(CHANGED);
+    part.conditions(&mut sql, scope);
+    sql.text(") ORDER BY events.call_id, sequence");
+    let mut calls = BTreeMap::<String, Responders>::new();
+    for Change { call_id, kind, at, detail } in session.all(&sql).await? {
+        let detail = serde_json::from_str(&detail).unwrap_or_default();
+        calls.entry(call_id).or_default().add(&kind, &at.to_string(), &detail);
+    }
+    let mut sql = session.sql(
+        "SELECT CAST(turns.call_id AS text) AS call_id, substr(model, 1, 200) AS model, latency_ms, turns.started_at
+           FROM turns JOIN calls AS of_call ON of_call.call_id = turns.call_id
+          WHERE latency_ms IS NOT NULL AND turns.call_id IN (SELECT calls.call_id",
+    );
+    sql.text(CHANGED);
+    part.conditions(&mut sql, scope);
+    sql.text(")");
+    let answers: Vec<Answer> = session.all(&sql).await?;
+    let bucket = |answer: Answer| {
+        let responders = calls.get(&answer.call_id);
+        let (who, model) = responders.map(|it| it.at(&answer.started_at.to_string())).unwrap_or_default();
+        let model = model.unwrap_or(answer.model);
+        Bucket { responder: who.as_str().to_owned(), model, latency_ms: answer.latency_ms, answers: 1 }
+    };
+    Ok(answers.into_iter().map(bucket).collect())
 }
 
 /// From a day to the day before another, or from the beginning, or to the end.
@@ -70,12 +144,12 @@ impl Span {
     fn select(self, sql: &mut Sql, scope: &Scope) {
         let (table, since, until) = match self {
             Self::Days(since, until) => (
-                "SELECT model, latency_ms, answers FROM daily_latencies WHERE ",
+                "SELECT responder, model, latency_ms, CAST(sum(answers) AS bigint) AS answers FROM daily_latencies WHERE ",
                 (" AND day >= ", since),
                 (" AND day < ", until),
             ),
             Self::Months(since, until) => (
-                "SELECT model, latency_ms, answers FROM monthly_latencies WHERE ",
+                "SELECT responder, model, latency_ms, CAST(sum(answers) AS bigint) AS answers FROM monthly_latencies WHERE ",
                 (" AND month >= ", since),
                 (" AND month < ", until),
             ),
@@ -84,17 +158,6 @@ impl Span {
         sql.given(since.0, since.1.map(Value::Day));
         sql.given(until.0, until.1.map(Value::Day));
         scope.names(sql);
-    }
-}
-
-impl Hours {
-    fn select(self, sql: &mut Sql, scope: &Scope) {
-        sql.text(
-            "SELECT substr(model, 1, 200) AS model, latency_ms, count(*) AS answers FROM calls JOIN turns USING (call_id)
-              WHERE calls.ended_at IS NOT NULL AND latency_ms IS NOT NULL",
-        );
-        self.conditions(sql, scope);
-        sql.text(" GROUP BY substr(model, 1, 200), latency_ms");
     }
 }
 

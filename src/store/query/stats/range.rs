@@ -80,8 +80,8 @@ impl Source {
         for part in hours {
             sql.text(union).text(self.by_call);
             sql.either(
-                ", substr(started_at, 1, 10) AS day",
-                ", CAST(started_at AT TIME ZONE 'UTC' AS date) AS day",
+                ", substr(calls.started_at, 1, 10) AS day",
+                ", CAST(calls.started_at AT TIME ZONE 'UTC' AS date) AS day",
             );
             sql.text(self.of_calls);
             part.conditions(sql, scope);
@@ -92,7 +92,7 @@ impl Source {
 }
 
 impl Days {
-    fn conditions(self, sql: &mut Sql, scope: &Scope) {
+    pub(super) fn conditions(self, sql: &mut Sql, scope: &Scope) {
         sql.text(" WHERE ").either("1", "true");
         sql.given(" AND day >= ", self.since.map(Value::Day));
         sql.given(" AND day < ", self.until.map(Value::Day));

@@ -1,0 +1,140 @@
+//! What a job is billed: tokens as the provider counts them, speech by its length, words by their characters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use super::pool::Job;
+use crate::audio::Rate;
+use crate::job::{Bill, Event, Request};
+
+/// The models of the providers of one kind, by the providers' names.
+pub(super) type Models = Arc<BTreeMap<String, String>>;
+
+/// What is counted for a request as soon as its answer begins. Tokens come with the answer.
+pub(super) fn of_request(request: &Request) -> Bill {
+    match request {
+        Request::Transcribe(utterance) => {
+            Bill { audio_ms: Rate::LINE.millis(utterance.samples.len() as u64), ..Bill::default() }
+        }
+        Request::Think(_) => Bill::default(),
+        Request::Speak(sentence) => {
+            Bill { characters: sentence.text.chars().count() as u64, ..Bill::default() }
+        }
+    }
+}
+
+/// The same events, with what was billed in place of [`Event::Usage`] and after [`Event::Started`].
+pub(super) fn billed(job: Job, bill: Bill, models: Models) -> Job {
+    let counting = Counting { bill, models, provider: String::new(), held: None };
+    let events = job.scan(counting, |counting, event| {
+        let events = counting.handle(event);
+        std::future::ready(Some(stream::iter(events)))
+    });
+    events.flatten().boxed()
+}
+
+struct Counting {
+    /// Of the request.
+    bill: Bill,
+    models: Models,
+    /// The one that answers; empty before it is known.
+    provider: String,
+    /// Tokens of an answer that has not said anything yet: the next event tells whose they are.
+    held: Option<Bill>,
+}
+
+impl Counting {
+    fn handle(&mut self, event: Event) -> Vec<Event> {
+        if let Event::Usage { prompt_tokens, response_tokens } = event {
+            let bill = Bill { prompt_tokens, response_tokens, ..Bill::default() };
+            if self.provider.is_empty() {
+                self.held = Some(bill);
+                return Vec::new();
+            }
+            return vec![self.of(&self.provider, bill)];
+        }
+        if let Event::Skipped { provider, .. } = &event {
+            let held = self.held.take().map(|bill| self.of(provider, bill));
+            return held.into_iter().chain([event]).collect();
+        }
+        let Event::Started { provider } = &event else { return vec![event] };
+        self.provider = provider.to_string();
+        let request = Some(self.bill.clone()).filter(|bill| *bill != Bill::default());
+        let bills = self.held.take().into_iter().chain(request).map(|bill| self.of(&self.provider, bill));
+        let bills: Vec<_> = bills.collect();
+        [event].into_iter().chain(bills).collect()
+    }
+
+    fn of(&self, provider: &str, bill: Bill) -> Event {
+        let model = self.models.get(provider).cloned().unwrap_or_default();
+        Event::Billed(Bill { provider: provider.to_owned(), model, ..bill })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::job::{Failure, Sentence, Utterance};
+
+    const USAGE: Event = Event::Usage { prompt_tokens: 9, response_tokens: 2 };
+
+    fn started(provider: &str) -> Event {
+        Event::Started { provider: provider.into() }
+    }
+
+    fn skipped(provider: &str) -> Event {
+        Event::Skipped { provider: provider.into(), failure: Failure::Stalled }
+    }
+
+    fn shown(event: &Event) -> String {
+        if let Event::Billed(bill) = event {
+            let Bill { provider, model, prompt_tokens, response_tokens, audio_ms, characters } = bill;
+            return format!(
+                "{provider} {model} {prompt_tokens}/{response_tokens} {audio_ms} ms {characters} c"
+            );
+        }
+        if let Event::Started { provider } = event {
+            return format!("started {provider}");
+        }
+        if let Event::Skipped { provider, .. } = event {
+            return format!("skipped {provider}");
+        }
+        format!("{event:?}")
+    }
+
+    fn speech() -> Bill {
+        Bill { audio_ms: 2_500, ..Bill::default() }
+    }
+
+    #[rstest]
+    #[case::tokens(Bill::default(), vec![started("a"), USAGE, Event::Done],
+        &["started a", "a gpt-x 9/2 0 ms 0 c", "Done"])]
+    #[case::tokens_before_words(Bill::default(), vec![USAGE, started("a"), Event::Done],
+        &["started a", "a gpt-x 9/2 0 ms 0 c", "Done"])]
+    #[case::tokens_of_one_that_said_nothing(Bill::default(), vec![USAGE, skipped("a"), started("b"), USAGE],
+        &["a gpt-x 9/2 0 ms 0 c", "skipped a", "started b", "b  9/2 0 ms 0 c"])]
+    #[case::speech(speech(), vec![skipped("b"), started("a"), Event::Done],
+        &["skipped b", "started a", "a gpt-x 0/0 2500 ms 0 c", "Done"])]
+    #[case::nobody_answers(speech(), vec![skipped("a"), Event::Failed(Failure::NoProvider)],
+        &["skipped a", "Failed(NoProvider)"])]
+    #[tokio::test]
+    async fn who_works_is_billed(#[case] bill: Bill, #[case] events: Vec<Event>, #[case] expected: &[&str]) {
+        let models = Arc::new(BTreeMap::from([("a".to_owned(), "gpt-x".to_owned())]));
+        let job = billed(stream::iter(events).boxed(), bill, models);
+        let events: Vec<_> = job.map(|event| shown(&event)).collect().await;
+        assert_eq!(events, expected);
+    }
+
+    #[test]
+    fn speech_is_counted_by_its_length_and_words_by_their_characters() {
+        let utterance = Utterance { samples: vec![0; 20_000].into(), language: None };
+        assert_eq!(of_request(&Request::Transcribe(utterance)).audio_ms, 2_500);
+        let sentence = Sentence { text: "Größe?".into(), language: None };
+        assert_eq!(of_request(&Request::Speak(sentence)).characters, 6);
+    }
+}
