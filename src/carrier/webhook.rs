@@ -222,9 +222,9 @@ mod tests {
     }
 
     #[rstest]
-    #[case(100, true)]
-    #[case(101, false)]
-    fn a_form_has_at_most_100_parameters(#[case] count: usize, #[case] accepted: bool) {
+    #[case(PARAMETERS_MAX, true)]
+    #[case(PARAMETERS_MAX + 1, false)]
+    fn the_parameters_of_a_form_are_bounded(#[case] count: usize, #[case] accepted: bool) {
         let body = (0..count).map(|n| format!("p{n}=")).collect::<Vec<_>>().join("&");
         assert_eq!(pairs(body.as_bytes()).is_ok(), accepted);
     }
