@@ -86,8 +86,14 @@ impl Carrier {
             1 => start["customParameters"] = json!(null),
             2 => start["customParameters"] = json!([]),
             3 => start["customParameters"] = json!({"agent": "default", "n": 1, "deep": {"er": []}}),
-            4 => start["mediaFormat"] = json!({"encoding": "audio/x-mulaw", "sampleRate": "8000", "channels": "1"}),
-            5 => start["mediaFormat"] = json!({"encoding": "AUDIO/X-MULAW", "sampleRate": 8000.0, "channels": 1}),
+            4 => {
+                start["mediaFormat"] =
+                    json!({"encoding": "audio/x-mulaw", "sampleRate": "8000", "channels": "1"})
+            }
+            5 => {
+                start["mediaFormat"] =
+                    json!({"encoding": "AUDIO/X-MULAW", "sampleRate": 8000.0, "channels": 1})
+            }
             6 => drop(message.as_object_mut().unwrap().remove("streamSid")),
             _ => add_unknown(start, &mut self.random),
         }
@@ -135,7 +141,8 @@ impl Carrier {
 
     /// A message of a kind that nobody knows.
     pub(crate) fn unknown(&mut self) -> Vec<u8> {
-        let message = json!({"event": "weather", "streamSid": STREAM, "weather": {"media": {"payload": "////"}}});
+        let message =
+            json!({"event": "weather", "streamSid": STREAM, "weather": {"media": {"payload": "////"}}});
         wrap(&message, &mut self.random)
     }
 

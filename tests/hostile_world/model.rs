@@ -64,7 +64,8 @@ impl Model {
         let mut places = exchange.answer.map(|words| (*self.random.pick(&PLACES), words));
         places.sort_by_key(|(place, _)| *place);
         // A stable sort by place, then the words anew in the order in which they are said.
-        let places: Vec<_> = places.iter().zip(exchange.answer).map(|((place, _), words)| (*place, words)).collect();
+        let places: Vec<_> =
+            places.iter().zip(exchange.answer).map(|((place, _), words)| (*place, words)).collect();
         let words_at = |wanted: &dyn Fn(Place) -> bool| -> Vec<&'static str> {
             places.iter().filter(|(place, _)| wanted(*place)).map(|(_, words)| *words).collect()
         };
@@ -80,7 +81,9 @@ impl Model {
             let at = piece * PIECE_MS / PACE;
             let message = self.sound(level, PIECE_MS);
             messages.push((at, message));
-            if piece > 0 && let Some(words) = among.next() {
+            if piece > 0
+                && let Some(words) = among.next()
+            {
                 messages.push((at, transcription(words)));
             }
         }
@@ -184,8 +187,14 @@ fn transcription(words: &str) -> Value {
 /// Fields of the content that are not in the message, as null.
 fn null_fields(message: &mut Value) {
     let content = object(message, &["serverContent"]);
-    for name in ["turnComplete", "interrupted", "generationComplete", "modelTurn", "inputTranscription", "outputTranscription"]
-    {
+    for name in [
+        "turnComplete",
+        "interrupted",
+        "generationComplete",
+        "modelTurn",
+        "inputTranscription",
+        "outputTranscription",
+    ] {
         content.entry(name).or_insert(json!(null));
     }
 }
@@ -206,7 +215,9 @@ fn lone_surrogate(message: &Value) -> String {
 /// The names of proto fields as some gateways write them.
 fn snake_case(value: &Value) -> Value {
     match value {
-        Value::Object(fields) => fields.iter().map(|(name, value)| (snake(name), snake_case(value))).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (snake(name), snake_case(value))).collect()
+        }
         Value::Array(items) => items.iter().map(snake_case).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }

@@ -145,7 +145,10 @@ impl World {
         let carrier = Carrier::new(seed);
         let heard = Heard {
             questions: EXCHANGES.iter().map(|_| Sound { said_ms: QUESTION_MS, heard_us: 0 }).collect(),
-            answers: EXCHANGES.iter().map(|exchange| Sound { said_ms: exchange.answer_ms, heard_us: 0 }).collect(),
+            answers: EXCHANGES
+                .iter()
+                .map(|exchange| Sound { said_ms: exchange.answer_ms, heard_us: 0 })
+                .collect(),
             turns: Vec::new(),
             dials: 0,
             is_hung_up_by_caller: false,
