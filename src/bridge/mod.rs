@@ -157,6 +157,11 @@ impl Bridge {
         !self.registry.is_draining() && self.store.has_room()
     }
 
+    /// Whether the call log takes lines, and what waits for it.
+    pub fn log_health(&self) -> store::Health {
+        self.store.health()
+    }
+
     /// Streams that run now.
     pub fn active(&self) -> usize {
         self.registry.active()

@@ -1,8 +1,8 @@
 //! Whether this process lives, and whether it takes calls.
 //!
 //! `/readyz` answers 200 or 503, and a small JSON object that says why and what else an operator may want to know:
-//! `{"status":"ready","diagnostics":{"lines_dropped":0}}`. It is open to everybody, so it holds counts and states, never
-//! names, numbers or paths.
+//! `{"status":"ready","diagnostics":{"lines_dropped":0},"log":{"is_away":false,"waiting":0,"aside_bytes":0,"lost":0}}`.
+//! It is open to everybody, so it holds counts and states, never names, numbers or paths.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use futures_util::FutureExt as _;
 use serde::Serialize;
 
 use super::State;
-use crate::diagnostics;
+use crate::{diagnostics, store};
 
 /// So many webhooks in a row that were not answered mean that the next one will not be either.
 const UNANSWERED_MAX: u32 = 3;
@@ -54,6 +54,8 @@ enum Status {
 #[derive(Debug, Serialize)]
 struct Details {
     diagnostics: diagnostics::Status,
+    /// The call log: whether it can be written, and what waits.
+    log: store::Health,
 }
 
 /// The process answers at all.
@@ -75,7 +77,8 @@ pub(super) async fn ready(
         Status::Ready
     };
     let code = if status == Status::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(Readiness { status, details: Details { diagnostics: diagnostics::status() } }))
+    let details = Details { diagnostics: diagnostics::status(), log: state.bridge.log_health() };
+    (code, Json(Readiness { status, details }))
 }
 
 /// Answers a webhook whose handler panics, and notes whether webhooks are answered.
@@ -263,12 +266,16 @@ mod tests {
     #[test]
     fn the_answer_says_what_is_so_and_what_else_is_known() {
         let diagnostics = diagnostics::Status { lines_dropped: 7, error: Some("Broken pipe".to_owned()) };
-        let readiness = Readiness { status: Status::Ready, details: Details { diagnostics } };
+        let readiness = Readiness {
+            status: Status::Ready,
+            details: Details { diagnostics, log: store::Health::default() },
+        };
         assert_eq!(
             serde_json::to_value(&readiness).unwrap(),
             serde_json::json!({
                 "status": "ready",
-                "diagnostics": { "lines_dropped": 7, "error": "Broken pipe" }
+                "diagnostics": { "lines_dropped": 7, "error": "Broken pipe" },
+                "log": { "is_away": false, "waiting": 0, "aside_bytes": 0, "lost": 0 }
             })
         );
     }

@@ -289,7 +289,7 @@ pub struct Handle {
 }
 
 /// Whether the log takes lines, for those who watch the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Health {
     /// The last attempt to write the file failed.
     pub is_away: bool,

@@ -5,11 +5,17 @@ use std::net::{SocketAddr, TcpListener};
 
 use super::part::Part;
 use crate::config::Config;
+use crate::server::admin::Listen;
 use crate::store::inspect;
 
 pub(super) fn check(config: &Config) -> Part {
     let mut part = Part::new(config);
-    one("server.listen", config.server.listen, inspect::is_in_use(&config.store.path), &mut part);
+    let is_running = inspect::is_in_use(&config.store.path);
+    one("server.listen", config.server.listen, is_running, &mut part);
+    // The default address may be taken: `serve` goes on without it.
+    if let Listen::Address(address) = config.admin.listen {
+        one("admin.listen", address, is_running, &mut part);
+    }
     part
 }
 

@@ -1,3 +1,5 @@
+//! Addresses as people have them, and what is made of them.
+
 use rstest::rstest;
 
 use super::*;
