@@ -2,6 +2,8 @@
 //!
 //! Nothing here reads a clock. Wall-clock jumps in the middle of a call decide nothing.
 
+pub mod wait;
+
 use std::time::{Duration, Instant};
 
 use ::time::OffsetDateTime;

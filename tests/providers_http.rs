@@ -259,7 +259,8 @@ async fn the_next_provider_answers_when_the_first_cannot_be_reached() {
 #[tokio::test]
 async fn a_job_dropped_before_its_answer_closes_the_connection_and_frees_its_attempt() {
     let mut server = Server::start(Behaviour::Hang(String::new()));
-    let pool = hasty_pool(&server);
+    let other = provider(Kind::Gemini, format!("http://{}", nobody()), hasty());
+    let pool = Pool::new([provider(Kind::OpenAi, server.url(), hasty()), other]);
     // The first failure puts the provider under suspicion: few may try, with those that failed.
     assert_eq!(all(pool.job(prompt())).await[0], skipped(Failure::FirstByteTimeout));
     server.request().await;

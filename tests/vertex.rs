@@ -225,7 +225,7 @@ async fn a_token_that_is_refused_is_replaced_once() {
 async fn an_endpoint_that_refuses_every_token_is_a_failure() {
     let office = Office::open(Reply::Tokens).await;
     let (url, _) = door(&[403, 403]).await;
-    assert_eq!(office.dialer(&url).dial().await.err(), Some(Failure::Refused { status: 403 }));
+    assert_eq!(office.dialer(&url).dial().await.err(), Some(Failure::refused(403)));
     assert_eq!(office.issued(), 2);
 }
 
@@ -233,7 +233,7 @@ async fn an_endpoint_that_refuses_every_token_is_a_failure() {
 async fn other_refusals_are_not_about_the_token() {
     let office = Office::open(Reply::Tokens).await;
     let (url, _) = door(&[503]).await;
-    assert_eq!(office.dialer(&url).dial().await.err(), Some(Failure::Refused { status: 503 }));
+    assert_eq!(office.dialer(&url).dial().await.err(), Some(Failure::refused(503)));
     assert_eq!(office.issued(), 1);
 }
 

@@ -163,7 +163,7 @@ where
     fn execute(&mut self, output: Output) {
         match output {
             Output::Carrier(command) => self.tell_carrier(&command),
-            Output::Dial { link, endpoint } => self.dial(link, endpoint),
+            Output::Dial { link, endpoint, is_last_tier } => self.dial(link, endpoint, is_last_tier),
             Output::Live(link, live::Command::Close) => self.upstream.close(link),
             Output::Live(link, live::Command::Abort) => self.upstream.abort(link),
             Output::Live(link, command) => self.tell_live(link, command),
@@ -224,9 +224,9 @@ where
         }
     }
 
-    fn dial(&mut self, link: LinkId, endpoint: usize) {
+    fn dial(&mut self, link: LinkId, endpoint: usize, is_last_tier: bool) {
         self.upstream = match self.bridge.offer.endpoints.get(endpoint) {
-            Some(endpoint) => Upstream::dial(link, Arc::clone(endpoint)),
+            Some(endpoint) => Upstream::dial(link, Arc::clone(endpoint), is_last_tier),
             None => Upstream::refuse(link),
         };
     }

@@ -46,14 +46,18 @@ pub(super) enum Arrival {
 }
 
 impl Upstream {
-    /// Connects, if the process-wide circuit breaker lets it.
-    pub(super) fn dial(link: LinkId, endpoint: Arc<Endpoint>) -> Self {
+    /// Connects, if the process-wide circuit breaker lets it or the caller has no other tier.
+    pub(super) fn dial(link: LinkId, endpoint: Arc<Endpoint>, is_last_tier: bool) -> Self {
         let dialling = async move {
-            let attempt = endpoint.circuit.admit(ADMIT_MAX).await.map_err(|_| Failure::BreakerOpen)?;
+            let attempt = if is_last_tier {
+                endpoint.circuit.admit_anyway(ADMIT_MAX).await
+            } else {
+                endpoint.circuit.admit(ADMIT_MAX).await.map_err(|_| Failure::BreakerOpen)?
+            };
             match endpoint.dialer.dial().await {
                 Ok(socket) => Ok(Connection { socket, endpoint, attempt: Some(attempt) }),
                 Err(failure) => {
-                    attempt.fail();
+                    attempt.fail(failure.retry_after());
                     Err(failure)
                 }
             }
@@ -106,7 +110,7 @@ impl Upstream {
     /// Drops `link`: it has failed.
     pub(super) fn abort(&mut self, link: LinkId) {
         self.end(link, |mut connection| {
-            connection.fail();
+            connection.fail(None);
             drop(connection);
             async { Arrival::Released }.boxed()
         });
@@ -174,7 +178,7 @@ impl Upstream {
     /// knows that the socket is closed when the next one comes.
     fn lose(&mut self, link: LinkId, failure: Failure) {
         if let Self::Open(_, mut connection) = std::mem::replace(self, Self::Idle) {
-            connection.fail();
+            connection.fail(failure.retry_after());
             let closing = async move {
                 if matches!(failure, Failure::Closed { .. }) {
                     connection.socket.finish().await;
@@ -188,9 +192,9 @@ impl Upstream {
 
 impl Connection {
     /// It failed: before the session was set up that is an outcome, afterwards a reason to be careful.
-    fn fail(&mut self) {
+    fn fail(&mut self, hold: Option<Duration>) {
         match self.attempt.take() {
-            Some(attempt) => attempt.fail(),
+            Some(attempt) => attempt.fail(hold),
             None => self.endpoint.circuit.suspect(),
         }
     }

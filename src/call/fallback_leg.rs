@@ -11,6 +11,7 @@ use crate::fallback::{self, Context, State};
 use crate::id::JobId;
 use crate::live::Usage;
 use crate::live::failure::{Failure, Verdict};
+use crate::live::session;
 use crate::{job, time};
 
 /// What the language model is told when the caller was not answered by the one before.
@@ -82,7 +83,8 @@ impl Call {
 
     /// Live again, if a session is ready and this is a turn boundary.
     pub(super) fn come_back(&mut self, now: Instant) {
-        self.responder.try_comeback(self.setting.services.live, now);
+        let config = session::Config { has_other_tier: true, ..self.setting.services.live };
+        self.responder.try_comeback(config, now);
         self.follow_session(now);
         let is_quiet = self.is_quiet(now);
         let Some(standin) = self.responder.standin() else { return };

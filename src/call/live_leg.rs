@@ -12,7 +12,7 @@ use super::{Call, Output};
 use crate::dialogue::Dialogue;
 use crate::id::LinkId;
 use crate::live::failure::{Failure, Verdict};
-use crate::live::session::{Change, Plan};
+use crate::live::session::{self, Change, Plan};
 use crate::live::{self, Command, Setup};
 use crate::time::millis;
 
@@ -68,7 +68,9 @@ impl Call {
     }
 
     pub(super) fn go_live(&mut self, now: Instant) {
-        self.responder.go_live(self.setting.services.live, self.seed(), now);
+        let services = &self.setting.services;
+        let config = session::Config { has_other_tier: services.has_fallback, ..services.live };
+        self.responder.go_live(config, self.seed(), now);
         self.follow_session(now);
     }
 
@@ -93,11 +95,11 @@ impl Call {
 
     fn handle_change(&mut self, change: Change, now: Instant) {
         match change {
-            Change::Dial { link, endpoint, plan, attempt } => {
+            Change::Dial { link, endpoint, plan, attempt, is_last_tier } => {
                 let name = self.endpoint_name(endpoint);
                 let event = Event::LiveDialled { link, endpoint: name, plan: plan.code(), attempt };
                 self.outbox.event(event, now);
-                self.outbox.push(Output::Dial { link, endpoint });
+                self.outbox.push(Output::Dial { link, endpoint, is_last_tier });
             }
             Change::Opened { link, endpoint, plan } => self.handle_opened(link, endpoint, &plan),
             Change::Ready { link, plan, setup, session_id, unconsumed } => {

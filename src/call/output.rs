@@ -14,8 +14,9 @@ use crate::{carrier, job, live};
 pub enum Output {
     /// Tell the carrier.
     Carrier(carrier::Command),
-    /// Connect to this endpoint of the live service; report as [`live::Event::Opened`] or [`live::Event::Closed`].
-    Dial { link: LinkId, endpoint: usize },
+    /// Connect to this endpoint of the live service; report as [`live::Event::Opened`] or [`live::Event::Closed`]. On
+    /// the last tier it is tried although it is known to fail.
+    Dial { link: LinkId, endpoint: usize, is_last_tier: bool },
     /// Tell the live service on this connection.
     Live(LinkId, live::Command),
     /// Begin this work; report with [`super::Call::handle_job`].

@@ -288,7 +288,7 @@ mod tests {
         Event::LiveLost {
             link: LinkId(1),
             endpoint: "developer".to_owned(),
-            cause: Failure::Refused { status: 403 },
+            cause: Failure::refused(403),
             verdict: Verdict::Fatal,
             next: None,
         },

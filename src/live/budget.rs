@@ -9,26 +9,53 @@ use super::failure::Failure;
 /// that cannot work may pass its setup every time (Gemini Live API, retry budgets).
 pub(super) const ATTEMPTS_MAX: usize = 3;
 
+/// The same for a call that has no other tier: one more, because a refused attempt costs less than the caller.
+pub(super) const LAST_TIER_ATTEMPTS_MAX: usize = ATTEMPTS_MAX + 1;
+
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// The longest pause before the first, second and third attempt; the pause itself is anything up to it ("full
+/// The longest wait that a service may ask for ([`Failure::retry_after`]) and that the caller is kept waiting for.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The wait if the service asks for none, or for one that no caller endures.
+const WAIT_DEFAULT: Duration = Duration::from_secs(1);
+
+/// The longest pause before the first, second, third and every later attempt; the pause itself is anything up to it ("full
 /// jitter"), so that many calls that lost their sessions at once do not come back at once.
 const PAUSES: [Duration; ATTEMPTS_MAX] = [Duration::ZERO, Duration::from_millis(250), Duration::from_secs(1)];
 
 /// The attempts of one call, however many sessions it has one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Budget {
+    attempts_max: usize,
     /// The endpoint, and when.
     attempts: VecDeque<(usize, Instant)>,
     /// The last cause, and how many failures of it came in a row.
     streak: Option<(Failure, usize)>,
+    /// The first endpoint that was not tried because it is known to fail.
+    passed_over: Option<usize>,
+    /// The call has waited for a quota since the last completed turn.
+    has_waited: bool,
     random: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new(0, ATTEMPTS_MAX)
+    }
 }
 
 impl Budget {
     /// `seed` spreads the pauses of many calls.
-    pub(super) const fn new(seed: u64) -> Self {
-        Self { attempts: VecDeque::new(), streak: None, random: seed }
+    pub(super) const fn new(seed: u64, attempts_max: usize) -> Self {
+        Self {
+            attempts_max,
+            attempts: VecDeque::new(),
+            streak: None,
+            passed_over: None,
+            has_waited: false,
+            random: seed,
+        }
     }
 
     /// An attempt is made; tells which one of this endpoint it is since the count was set back, from 1.
@@ -38,9 +65,29 @@ impl Budget {
         self.count(endpoint, now)
     }
 
+    /// The newest attempt was not made: the endpoint is known to fail.
+    pub(super) fn pass_over(&mut self, endpoint: usize) {
+        self.attempts.pop_back();
+        self.passed_over.get_or_insert(endpoint);
+    }
+
+    /// The first endpoint that was passed over, once.
+    pub(super) const fn take_passed_over(&mut self) -> Option<usize> {
+        self.passed_over.take()
+    }
+
+    /// How long to wait for a quota before the one attempt that is made after it; `None`: it was made.
+    pub(super) fn wait(&mut self, asked: Option<Duration>) -> Option<Duration> {
+        if std::mem::replace(&mut self.has_waited, true) {
+            return None;
+        }
+        let spread = PAUSES[1].mul_f64(self.random());
+        Some(asked.filter(|asked| *asked <= WAIT_MAX).unwrap_or(WAIT_DEFAULT) + spread)
+    }
+
     /// Whether there have been as many attempts as there may be.
     pub(super) fn is_spent(&self, endpoint: usize, now: Instant) -> bool {
-        self.count(endpoint, now) >= ATTEMPTS_MAX
+        self.count(endpoint, now) >= self.attempts_max
     }
 
     /// When there may be an attempt at one of so many endpoints, if not at once.
@@ -66,6 +113,8 @@ impl Budget {
     pub(super) fn reset(&mut self, endpoint: usize) {
         self.attempts.retain(|(of, _)| *of != endpoint);
         self.streak = None;
+        self.passed_over = None;
+        self.has_waited = false;
     }
 
     /// Another endpoint's turn has come, or another session's.
@@ -96,13 +145,15 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
     fn three_attempts_in_thirty_seconds() {
         let start = Instant::now();
         let at = |s| start + Duration::from_secs(s);
-        let mut budget = Budget::new(1);
+        let mut budget = Budget::new(1, ATTEMPTS_MAX);
         assert_eq!([0, 5, 10].map(|s| budget.note_attempt(0, at(s))), [1, 2, 3]);
         assert!(budget.is_spent(0, at(29)) && !budget.is_spent(1, at(29)));
         assert_eq!((budget.free_at(1, at(29)), budget.free_at(2, at(29))), (Some(at(30)), None));
@@ -118,7 +169,7 @@ mod tests {
         let now = Instant::now();
         let pauses = |attempts: usize| -> Vec<u128> {
             let pause = |seed| {
-                let mut budget = Budget::new(seed);
+                let mut budget = Budget::new(seed, ATTEMPTS_MAX);
                 for _ in 0..attempts {
                     budget.note_attempt(0, now);
                 }
@@ -133,5 +184,26 @@ mod tests {
             assert!(pauses.iter().all(|ms| *ms < longest));
             assert!(mean.abs_diff(longest / 2) < longest / 20, "{mean} of {longest}");
         }
+    }
+
+    /// What the service asks for, milliseconds, and the shortest and longest wait.
+    #[rstest]
+    #[case::nothing(None, (1000, 1250))]
+    #[case::at_once(Some(0), (0, 250))]
+    #[case::a_second(Some(1000), (1000, 1250))]
+    #[case::five_seconds(Some(5000), (5000, 5250))]
+    #[case::longer_than_a_caller_endures(Some(5001), (1000, 1250))]
+    #[case::a_day(Some(86_400_000), (1000, 1250))]
+    fn one_attempt_waits_as_long_as_the_service_asks(
+        #[case] asked_ms: Option<u64>,
+        #[case] (least, most): (u64, u64),
+    ) {
+        let mut budget = Budget::new(7, LAST_TIER_ATTEMPTS_MAX);
+        let asked = asked_ms.map(Duration::from_millis);
+        let wait = budget.wait(asked).unwrap();
+        assert!((Duration::from_millis(least)..=Duration::from_millis(most)).contains(&wait), "{wait:?}");
+        assert_eq!(budget.wait(asked), None);
+        budget.reset(0);
+        assert!(budget.wait(asked).is_some(), "a completed turn sets it back");
     }
 }

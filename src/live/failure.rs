@@ -4,9 +4,12 @@
 //! 123 bytes of a close frame and their wording drifts: they are matched by a piece of their text, in any case,
 //! before the code is looked at.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use self::Verdict::{Fatal, Fresh, Resume, Wait};
+use crate::time::wait;
 
 /// Why a live connection could not be made, or ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -21,9 +24,13 @@ pub enum Failure {
     /// No access token could be had.
     #[error("cannot authenticate with the live service: {message}")]
     Unauthorised { message: String },
-    /// The upgrade was refused.
+    /// The upgrade was refused; the service may have said how long it is not to be tried.
     #[error("the live service refused the connection with HTTP {status}")]
-    Refused { status: u16 },
+    Refused {
+        status: u16,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
+    },
     /// The service failed too often of late, in whatever call: it was not tried.
     #[error("the live service was not tried: it failed too often of late")]
     BreakerOpen,
@@ -73,6 +80,28 @@ impl Failure {
         }
     }
 
+    /// The upgrade was refused with this status.
+    pub const fn refused(status: u16) -> Self {
+        Self::Refused { status, retry_after_ms: None }
+    }
+
+    /// How long the service asks not to be tried, if it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after_ms, .. } => retry_after_ms.map(Duration::from_millis),
+            Self::Closed { reason: text, .. } | Self::Reported { message: text, .. } => wait::in_text(text),
+            Self::Unreachable { .. }
+            | Self::ConnectTimeout
+            | Self::Unauthorised { .. }
+            | Self::BreakerOpen
+            | Self::SetupTimeout
+            | Self::Broken { .. }
+            | Self::Stalled
+            | Self::Mute
+            | Self::Garbled => None,
+        }
+    }
+
     /// What is to be done, in this situation.
     pub fn verdict(&self, situation: Situation) -> Verdict {
         let Situation { is_set_up, has_handle, repeats } = situation;
@@ -97,7 +126,7 @@ impl Failure {
             Self::BreakerOpen | Self::Flooded => &LATER,
             Self::SetupTimeout => &UNCONFIRMED,
             Self::Mute | Self::Garbled => &SICK,
-            Self::Refused { status } => refused(*status),
+            Self::Refused { status, .. } => refused(*status),
             Self::Closed { code, reason } => by_reason(reason).unwrap_or_else(|| by_close_code(*code)),
             Self::Reported { code, message } => by_reason(message).unwrap_or_else(|| by_error_code(*code)),
         }
@@ -180,11 +209,24 @@ static INVALID: Row = Row {
 };
 
 /// By a piece of the reason; the first that matches counts (Gemini Live API, close codes and reasons).
-static REASONS: [Row; 33] = [
-    always("resource_exhausted", Wait),
-    always("exceeded your current quota", Wait),
+static REASONS: [Row; 45] = [
+    // The project that is billed is not named or not allowed; no wait helps.
+    always("quota project", Fatal),
+    always("quota_project", Fatal),
     always("quota", Wait),
+    always("exhausted", Wait),
     always("billing", Wait),
+    always("rate limit", Wait),
+    always("rate-limit", Wait),
+    always("rate_limit", Wait),
+    always("ratelimit", Wait),
+    always("too many requests", Wait),
+    always("too many concurrent", Wait),
+    always("too many sessions", Wait),
+    always("concurrent session", Wait),
+    always("spend limit", Wait),
+    always("spending cap", Wait),
+    always("throttl", Wait),
     always("invalid session handle", Fresh),
     always("session not found", Fresh),
     always("requested entity was not found", Fresh),

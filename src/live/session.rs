@@ -7,7 +7,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+mod change;
+mod config;
+
+pub use self::change::Change;
+use self::change::Next;
+pub use self::config::Config;
 pub use super::budget::Budget;
+use super::budget::{ATTEMPTS_MAX, LAST_TIER_ATTEMPTS_MAX, WAIT_MAX};
 use super::failure::{Failure, Situation, Verdict};
 pub use super::plan::Plan;
 use super::replay::Replay;
@@ -24,55 +31,12 @@ const FAILED_RESUMES_MAX: u32 = 2;
 /// dies with its `setupComplete` cannot work. The budget counts both.
 const STEADY_MIN: Duration = Duration::from_millis(250);
 
+/// A service that asks for a longer wait than this before it is tried again is left for another one.
+const ELSEWHERE_MIN: Duration = Duration::from_secs(1);
+
 /// When a closed connection counts as released though nobody said so: the closing handshake is bounded by one
 /// second.
 const RELEASE_MAX: Duration = Duration::from_millis(1200);
-
-/// What a session is allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub struct Config {
-    /// For the transport to come up; guarded by the dialler too, which says more about it.
-    pub connect_timeout: Duration,
-    /// From the setup to `setupComplete`. Recorded sessions took 0.8 s; some wrong configurations never answer.
-    pub setup_timeout: Duration,
-    /// Endpoints of the service, tried in order.
-    pub endpoints: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(2),
-            setup_timeout: Duration::from_millis(2500),
-            endpoints: 1,
-        }
-    }
-}
-
-/// Something to do or to know.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// Connect to this endpoint.
-    Dial { link: LinkId, endpoint: usize, plan: Plan, attempt: usize },
-    /// The transport is up: send the setup.
-    Opened { link: LinkId, endpoint: usize, plan: Plan },
-    /// The session is set up, this long after the dial began. With a transparent session, `unconsumed` are the
-    /// messages that the old connection did not take in.
-    Ready { link: LinkId, plan: Plan, setup: Duration, session_id: Option<String>, unconsumed: Vec<Command> },
-    /// A new handle: whoever has it may go on with the session.
-    Handle(String),
-    /// Close this connection with a handshake: the service asked for it, or the call is over.
-    Close(LinkId),
-    /// Drop this connection: it has failed.
-    Abort(LinkId),
-    /// A connection could not be made or was lost; `next` says how it goes on, if it does.
-    Lost { link: LinkId, endpoint: usize, cause: Failure, verdict: Verdict, next: Option<(usize, Plan)> },
-    /// The session leaves this connection before the service ends it.
-    Moved { link: LinkId, plan: Plan },
-    /// The live service cannot be had: the next rung.
-    Over { cause: Failure, verdict: Verdict },
-}
 
 /// A session with the live model.
 #[derive(Debug)]
@@ -87,6 +51,8 @@ pub struct Session {
     budget: Budget,
     failed_resumes: u32,
     replay: Replay,
+    /// Nothing else is left that could answer the caller.
+    is_last_tier: bool,
     changes: VecDeque<Change>,
 }
 
@@ -127,7 +93,8 @@ struct Handle {
 impl Session {
     /// A session that is to be dialled at once, on its first endpoint. `seed` spreads the pauses.
     pub fn new(config: Config, first: LinkId, seed: u64, now: Instant) -> Self {
-        Self::again(config, first, Budget::new(seed), now)
+        let most = if config.has_other_tier { ATTEMPTS_MAX } else { LAST_TIER_ATTEMPTS_MAX };
+        Self::again(config, first, Budget::new(seed, most), now)
     }
 
     /// A new session of a call that has had others, on the first endpoint that may be tried.
@@ -144,6 +111,7 @@ impl Session {
             budget,
             failed_resumes: 0,
             replay: Replay::default(),
+            is_last_tier: false,
             changes: VecDeque::new(),
         };
         session.dial(now);
@@ -232,6 +200,7 @@ impl Session {
     pub fn complete_turn(&mut self) {
         if let State::Ready(ready) = &mut self.state {
             ready.has_worked = true;
+            self.is_last_tier = false;
             self.budget.reset(self.endpoint);
             self.failed_resumes = 0;
         }
@@ -391,19 +360,17 @@ impl Session {
             repeats: self.budget.repeats(&cause),
         });
         self.drop_poison(now);
-        let is_spent = self.budget.is_spent(self.endpoint, now);
-        let next = match self.next_plan(verdict).filter(|_| !is_spent) {
-            Some(plan) => Some((self.endpoint, plan)),
-            None => (self.endpoint + 1..self.config.endpoints)
-                .find(|place| !self.budget.is_spent(*place, now))
-                .map(|place| (place, Plan::Fresh)),
-        };
+        if cause == Failure::BreakerOpen {
+            self.budget.pass_over(self.endpoint);
+        }
+        let next = self.next(&cause, verdict, now);
         self.budget.note_failure(&cause);
         let (link, endpoint) = (self.link, self.endpoint);
-        let lost = Change::Lost { link, endpoint, cause: cause.clone(), verdict, next: next.clone() };
+        let told = next.as_ref().map(|next| (next.endpoint, next.plan.clone()));
+        let lost = Change::Lost { link, endpoint, cause: cause.clone(), verdict, next: told };
         self.changes.push_back(lost);
         match next {
-            Some((endpoint, plan)) => self.retry(endpoint, plan, held_until, now),
+            Some(next) => self.retry(next, held_until, now),
             None => {
                 self.state = State::Over;
                 self.changes.push_back(Change::Over { cause, verdict });
@@ -411,7 +378,41 @@ impl Session {
         }
     }
 
-    fn retry(&mut self, endpoint: usize, plan: Plan, held_until: Option<Instant>, now: Instant) {
+    /// This endpoint again, or the next one that may be tried. A wait that the service asks for is kept where nothing
+    /// else is left. Then an endpoint that was passed over is tried after all, and one that is short of quota once
+    /// more.
+    fn next(&mut self, cause: &Failure, verdict: Verdict, now: Instant) -> Option<Next> {
+        let here = self.endpoint;
+        let is_spent = self.budget.is_spent(here, now);
+        let is_free = |place: &usize| !self.budget.is_spent(*place, now);
+        let mut later = if self.is_last_tier { 0..0 } else { here + 1..self.config.endpoints };
+        let other = later.find(is_free);
+        let asked = cause.retry_after();
+        let is_elsewhere_better = asked.is_some_and(|asked| asked >= ELSEWHERE_MIN)
+            && (other.is_some() || self.config.has_other_tier);
+        if let Some(plan) = self.next_plan(verdict).filter(|_| !is_spent && !is_elsewhere_better) {
+            return Some(Next { endpoint: here, plan, wait: asked.filter(|asked| *asked <= WAIT_MAX) });
+        }
+        let fresh = |endpoint| Next { endpoint, plan: Plan::Fresh, wait: None };
+        if let Some(endpoint) = other {
+            return Some(fresh(endpoint));
+        }
+        if self.config.has_other_tier {
+            return None;
+        }
+        if let Some(endpoint) = self.budget.take_passed_over() {
+            self.is_last_tier = true;
+            return Some(fresh(endpoint));
+        }
+        if verdict != Verdict::Wait || is_spent {
+            return None;
+        }
+        let wait = self.budget.wait(asked)?;
+        Some(Next { endpoint: here, plan: self.plan_with_handle(), wait: Some(wait) })
+    }
+
+    fn retry(&mut self, next: Next, held_until: Option<Instant>, now: Instant) {
+        let Next { endpoint, plan, wait } = next;
         if endpoint != self.endpoint {
             self.endpoint = endpoint;
             self.handle = None;
@@ -422,7 +423,11 @@ impl Session {
         self.plan = plan;
         let has_held = |ready: &Ready| now.saturating_duration_since(ready.since) >= STEADY_MIN;
         let was_steady = matches!(&self.state, State::Ready(ready) if has_held(ready));
-        let pause = if was_steady { Duration::ZERO } else { self.budget.pause(endpoint, now) };
+        let pause = match wait {
+            Some(wait) => wait,
+            None if was_steady => Duration::ZERO,
+            None => self.budget.pause(endpoint, now),
+        };
         let until = now + pause;
         self.state = State::Pausing { until, held_until };
         if held_until.is_none() && now >= until {
@@ -455,11 +460,7 @@ impl Session {
         let has_worked = matches!(&self.state, State::Ready(ready) if ready.has_worked);
         match verdict {
             Verdict::Wait | Verdict::Fatal => None,
-            Verdict::Resume => Some(match (&self.handle, &self.plan) {
-                (Some(handle), _) => Plan::Resume(handle.text.clone()),
-                (None, Plan::Reduced) if !has_worked => Plan::Reduced,
-                (None, Plan::Resume(_) | Plan::Fresh | Plan::Reduced) => Plan::Fresh,
-            }),
+            Verdict::Resume => Some(self.plan_with_handle()),
             Verdict::Fresh => {
                 self.handle = None;
                 match self.plan {
@@ -472,13 +473,27 @@ impl Session {
         }
     }
 
+    fn plan_with_handle(&self) -> Plan {
+        let has_worked = matches!(&self.state, State::Ready(ready) if ready.has_worked);
+        match (&self.handle, &self.plan) {
+            (Some(handle), _) => Plan::Resume(handle.text.clone()),
+            (None, Plan::Reduced) if !has_worked => Plan::Reduced,
+            (None, Plan::Resume(_) | Plan::Fresh | Plan::Reduced) => Plan::Fresh,
+        }
+    }
+
     fn dial(&mut self, now: Instant) {
+        if !self.config.has_other_tier && !self.is_last_tier {
+            let mut later = self.endpoint + 1..self.config.endpoints;
+            self.is_last_tier = later.all(|place| self.budget.is_spent(place, now));
+        }
         self.link = self.next_link;
         self.next_link = self.link.next();
         self.state = State::Dialling { since: now };
         let attempt = self.budget.note_attempt(self.endpoint, now);
         let (link, endpoint, plan) = (self.link, self.endpoint, self.plan.clone());
-        self.changes.push_back(Change::Dial { link, endpoint, plan, attempt });
+        let is_last_tier = self.is_last_tier;
+        self.changes.push_back(Change::Dial { link, endpoint, plan, attempt, is_last_tier });
     }
 }
 

@@ -43,6 +43,23 @@ impl Circuit {
         }
     }
 
+    /// Leave to try the endpoint for a caller who has nowhere else to go: sooner or later within `spread` it is given
+    /// whatever is known of the endpoint, so that an outage of many calls sees no burst.
+    pub async fn admit_anyway(self: &Arc<Self>, spread: Duration) -> Attempt {
+        let latest = tokio::time::Instant::now() + spread.mul_f64(rand::random());
+        loop {
+            match self.breaker().admit(now()) {
+                Admission::Granted => return Attempt { circuit: Some(Arc::clone(self)) },
+                Admission::Open | Admission::Busy => {}
+            }
+            if tokio::time::Instant::now() >= latest {
+                self.breaker().insist();
+                return Attempt { circuit: Some(Arc::clone(self)) };
+            }
+            tokio::time::sleep_until(latest.min(tokio::time::Instant::now() + jitter())).await;
+        }
+    }
+
     /// An established connection broke: a reason to be careful with the next ones.
     pub fn suspect(&self) {
         self.breaker().suspect();
@@ -74,10 +91,14 @@ impl Attempt {
         }
     }
 
-    /// The endpoint failed.
-    pub fn fail(mut self) {
+    /// The endpoint failed, and perhaps said how long it is not to be tried.
+    pub fn fail(mut self, hold: Option<Duration>) {
         if let Some(circuit) = self.circuit.take() {
-            circuit.breaker().fail(now());
+            let mut breaker = circuit.breaker();
+            breaker.fail(now());
+            if let Some(wait) = hold {
+                breaker.hold(wait, now());
+            }
         }
     }
 }
@@ -103,7 +124,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::breaker::{FAILURES_MAX, PROBE_INTERVAL};
+    use crate::breaker::{FAILURES_MAX, PROBE_INTERVAL, PROBES_MAX};
 
     /// Longer than anything here.
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -127,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn two_hundred_calls_in_an_outage_make_five_attempts_and_a_probe_every_five_seconds() {
+    async fn two_hundred_calls_in_an_outage_make_ten_attempts_and_three_probes_every_five_seconds() {
         let circuit = Circuit::new();
         circuit.suspect();
         let (tried, mut attempts) = mpsc::channel(200);
@@ -147,16 +168,18 @@ mod tests {
         pass_a_second().await;
         let first: Vec<_> = std::iter::from_fn(|| attempts.try_recv().ok()).collect();
         assert_eq!(first.len(), FAILURES_MAX, "nobody else was admitted");
-        first.into_iter().for_each(Attempt::fail);
+        first.into_iter().for_each(|attempt| attempt.fail(None));
         assert!(circuit.is_open());
 
         let start = tokio::time::Instant::now();
-        for probe in 1..=3 {
-            attempts.recv().await.unwrap().fail();
-            let late = start.elapsed() - PROBE_INTERVAL * probe;
-            assert!(late < PROBE_INTERVAL / 2, "probe {probe}, {late:?} late");
+        for round in 1..=3 {
+            for probe in 0..PROBES_MAX {
+                attempts.recv().await.unwrap().fail(None);
+                let late = start.elapsed() - PROBE_INTERVAL * round;
+                assert!(late < PROBE_INTERVAL / 2, "probe {probe} of round {round}, {late:?} late");
+            }
         }
-        assert!(attempts.try_recv().is_err(), "one probe at a time");
+        assert!(attempts.try_recv().is_err(), "a few probes at a time");
     }
 
     #[tokio::test(start_paused = true)]
@@ -188,5 +211,43 @@ mod tests {
         assert_eq!(circuit.admit(Duration::ZERO).await.map(drop), Err(Open));
         drop(attempts.pop());
         assert!(circuit.admit(Duration::ZERO).await.is_ok());
+    }
+    #[tokio::test(start_paused = true)]
+    async fn calls_with_nowhere_else_to_go_are_all_let_through_and_spread_over_the_time() {
+        let (circuit, attempts) = busy().await;
+        attempts.into_iter().for_each(|attempt| attempt.fail(None));
+        assert!(circuit.is_open());
+        let start = tokio::time::Instant::now();
+        let calls: Vec<_> = (0..200)
+            .map(|_| {
+                let circuit = Arc::clone(&circuit);
+                tokio::spawn(async move {
+                    circuit.admit_anyway(Duration::from_secs(1)).await.fail(None);
+                    tokio::time::Instant::now()
+                })
+            })
+            .collect();
+        let mut tenths = [0; 11];
+        for call in calls {
+            tenths[((call.await.unwrap() - start).as_millis() / 100) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|count| *count < 60), "{tenths:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_nowhere_else_to_go_waits_for_a_slot_a_moment_only() {
+        let (circuit, _attempts) = busy().await;
+        let start = tokio::time::Instant::now();
+        circuit.admit_anyway(Duration::from_millis(400)).await.succeed();
+        assert!(start.elapsed() <= Duration::from_millis(400));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_names_a_time_is_left_alone_until_then() {
+        let circuit = Circuit::new();
+        circuit.admit(Duration::ZERO).await.unwrap().fail(Some(Duration::from_secs(20)));
+        assert_eq!(circuit.admit(PATIENCE).await.map(drop), Err(Open));
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert!(circuit.admit(PATIENCE).await.is_ok());
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::time::OffsetDateTime;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use socket2::SockRef;
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::Response;
 use tokio_tungstenite::tungstenite::{self, Error as SocketError};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tokio_util::either::Either;
@@ -18,6 +20,7 @@ use tokio_util::either::Either;
 use super::clock::Clock;
 use super::link::Link;
 use super::{Limits, STALL_MAX};
+use crate::time::wait;
 
 /// A client's socket.
 pub type Socket = WebSocketStream<Either<TcpStream, Box<TlsStream<TcpStream>>>>;
@@ -32,8 +35,9 @@ pub enum Error {
     Timeout(Duration),
     #[error("{0}")]
     Unreachable(String),
-    #[error("the upgrade was refused with HTTP {0}")]
-    Refused(u16),
+    /// The server may have said how long it is not to be tried.
+    #[error("the upgrade was refused with HTTP {status}")]
+    Refused { status: u16, retry_after: Option<Duration> },
 }
 
 /// Trust in the public authorities, and in `extra` ones for private or local services. Verification is never
@@ -81,9 +85,17 @@ async fn connect(request: Request, tls: Arc<ClientConfig>, limits: Limits) -> Re
     let config = Some(limits.config());
     match client_async_with_config(request, stream, config).await {
         Ok((socket, _)) => Ok(Link::new(socket)),
-        Err(SocketError::Http(response)) => Err(Error::Refused(response.status().as_u16())),
+        Err(SocketError::Http(response)) => Err(refusal(&response)),
         Err(error) => Err(unreachable(error)),
     }
+}
+
+/// What a refused upgrade says. Of the body there is as much as came with the head: that is all of an error.
+fn refusal(response: &Response<Option<Vec<u8>>>) -> Error {
+    let header = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+    let in_header = header.and_then(|value| wait::in_header(value, OffsetDateTime::now_utc()));
+    let in_body = || wait::in_text(&String::from_utf8_lossy(response.body().as_deref()?));
+    Error::Refused { status: response.status().as_u16(), retry_after: in_header.or_else(in_body) }
 }
 
 /// Frames leave at once, and a peer that vanished is noticed although nothing can be read from it.

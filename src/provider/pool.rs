@@ -3,6 +3,7 @@
 //! A [`Job`] is pulled: nothing runs when nobody asks for the next event, there is no task behind it, and
 //! dropping it closes its connection and gives its attempt back to the breaker. Knows nothing of what is asked.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -114,7 +115,8 @@ impl<P: Provider> Pool<P> {
     /// [`Failure::NoProvider`], however many there were: why each was skipped was told before; or with
     /// [`Failure::Limited`], if every one of them asked to be left alone.
     pub fn job(&self, request: P::Request) -> Job {
-        let run = Run { members: self.members.clone(), tried: 0, request, stage: Stage::Choosing };
+        let members = self.members.clone();
+        let run = Run { members, tried: 0, passed_over: VecDeque::new(), request, stage: Stage::Choosing };
         stream::unfold(run, |mut run| async move { run.next().await.map(|event| (event, run)) }).boxed()
     }
 }
@@ -131,6 +133,8 @@ struct Run<P: Provider> {
     members: Vec<Arc<Member<P>>>,
     /// How many of them were tried, and one more after a wait.
     tried: usize,
+    /// Those that are known to fail: tried when no other is left, because a refusal costs less than an answer.
+    passed_over: VecDeque<Arc<Member<P>>>,
     request: P::Request,
     stage: Stage<P>,
 }
@@ -181,7 +185,10 @@ impl<P: Provider> Run<P> {
 
     async fn choose(&mut self) -> Option<Event> {
         let Some(member) = self.members.get(self.tried).map(Arc::clone) else {
-            return Some(self.wait());
+            return match self.passed_over.pop_front() {
+                Some(member) => self.start(Attempt::insist(&member)).await,
+                None => Some(self.wait()),
+            };
         };
         self.tried += 1;
         match member.pause.left(now()) {
@@ -195,10 +202,19 @@ impl<P: Provider> Run<P> {
     }
 
     async fn ask(&mut self, member: &Arc<Member<P>>) -> Option<Event> {
-        let Some(attempt) = Attempt::begin(member) else {
-            return Some(self.skip(member, Failure::BreakerOpen));
+        let attempt = match Attempt::begin(member) {
+            Some(attempt) => attempt,
+            None if self.is_last() => Attempt::insist(member),
+            None => {
+                self.passed_over.push_back(Arc::clone(member));
+                return Some(self.skip(member, Failure::BreakerOpen));
+            }
         };
-        match member.provider.start(&self.request).await {
+        self.start(attempt).await
+    }
+
+    async fn start(&mut self, attempt: Attempt<P>) -> Option<Event> {
+        match attempt.member.provider.start(&self.request).await {
             Ok(answer) => self.stage = Stage::Awaiting(attempt, answer),
             Err(failure) => return Some(self.fail(attempt, failure)),
         }
@@ -266,6 +282,11 @@ impl<P: Provider> Run<P> {
         }
     }
 
+    /// Whether no other provider is left for this job.
+    fn is_last(&self) -> bool {
+        self.tried >= self.members.len() && self.passed_over.is_empty()
+    }
+
     fn fail(&mut self, attempt: Attempt<P>, failure: Failure) -> Event {
         let member = attempt.end(&failure);
         self.skip(&member, failure)
@@ -310,6 +331,12 @@ impl<P> Attempt<P> {
             Admission::Granted => Some(Self { member: Arc::clone(member), outcome: Outcome::Unknown }),
             Admission::Busy | Admission::Open => None,
         }
+    }
+
+    /// Whatever is known of the provider.
+    fn insist(member: &Arc<Member<P>>) -> Self {
+        member.breaker().insist();
+        Self { member: Arc::clone(member), outcome: Outcome::Unknown }
     }
 
     fn succeed(mut self) -> Arc<Member<P>> {
@@ -474,14 +501,45 @@ mod tests {
         assert_eq!(run(&pool).await[0], "started p0");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn providers_that_are_known_to_fail_are_asked_when_no_other_is_left() {
+        let refused = || Script::Refuses(Failure::FirstByteTimeout);
+        let mut pool = pool::<false>([refused(), refused()]);
+        for _ in 0..crate::breaker::FAILURES_MAX {
+            assert_eq!(run(&pool).await.last().map(String::as_str), Some("failed no_provider"));
+        }
+        let all_open = [
+            "skipped p0 breaker_open",
+            "skipped p1 breaker_open",
+            "skipped p0 first_byte_timeout",
+            "skipped p1 first_byte_timeout",
+            "failed no_provider",
+        ];
+        assert_eq!(run(&pool).await, all_open);
+        Arc::get_mut(&mut pool.members[1]).unwrap().provider.script = says(&[text("b")]);
+        assert_eq!(run(&pool).await[2..], ["skipped p0 first_byte_timeout", "started p1", "text b", "done"]);
+    }
+
     #[tokio::test]
-    async fn a_provider_that_always_breaks_off_is_not_asked_any_more() {
-        let pool = pool::<false>([breaks_after(&[text("a")])]);
+    async fn a_single_provider_that_refuses_a_third_of_its_jobs_is_asked_every_time() {
+        let mut pool = pool::<false>([says(&[text("a")])]);
+        let mut lost = 0;
+        for n in 0..90 {
+            let script = if n % 3 == 0 { Script::Refuses(Failure::Empty) } else { says(&[text("a")]) };
+            Arc::get_mut(&mut pool.members[0]).unwrap().provider.script = script;
+            lost += usize::from(run(&pool).await[0] != "started p0");
+        }
+        assert_eq!(lost, 30, "only those that were refused");
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_always_breaks_off_is_not_asked_while_there_is_another() {
+        let pool = pool::<false>([breaks_after(&[text("a")]), says(&[text("b")])]);
         for _ in 0..crate::breaker::FAILURES_MAX {
             let told = ["started p0", "text a", "p0 broke off stalled", "failed stalled"];
             assert_eq!(run(&pool).await, told);
         }
-        assert_eq!(run(&pool).await, ["skipped p0 breaker_open", "failed no_provider"]);
+        assert_eq!(run(&pool).await, ["skipped p0 breaker_open", "started p1", "text b", "done"]);
     }
 
     #[tokio::test]

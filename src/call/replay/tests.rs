@@ -241,7 +241,7 @@ fn a_line_that_cannot_be_read_is_named() {
 #[case(Input::CarrierClosed { code: Some(1006) })]
 #[case(Input::LiveOpened { link: LinkId(3) })]
 #[case(Input::Live { link: LinkId(3), message: raw(r#"{"a":[1,{"b":"\u00e4"}]}"#) })]
-#[case(Input::LiveEnded { link: LinkId(3), failure: Failure::Refused { status: 503 } })]
+#[case(Input::LiveEnded { link: LinkId(3), failure: Failure::refused(503) })]
 #[case(Input::LiveReleased { link: LinkId(3) })]
 #[case(Input::Job { job: JobId(2), event: job::Event::Audio(vec![-1, 0, 32_767]) })]
 #[case(Input::Job { job: JobId(2), event: job::Event::Text(" yes".to_owned()) })]

@@ -30,8 +30,9 @@ impl Trace {
     pub fn of(output: &Output) -> Self {
         match output {
             Output::Carrier(command) => of_carrier(command),
-            Output::Dial { link, endpoint } => {
-                Self::silent(json!({ "dial": { "link": link, "endpoint": endpoint } }))
+            Output::Dial { link, endpoint, is_last_tier } => {
+                let dial = json!({ "link": link, "endpoint": endpoint, "is_last_tier": is_last_tier });
+                Self::silent(json!({ "dial": dial }))
             }
             Output::Live(link, live::Command::Audio(frame)) => Self {
                 out: json!({ "live": { "link": link, "samples": frame.samples().len() } }),

@@ -50,8 +50,8 @@ fn failures() -> [Failure; 10] {
         closed(1007, "Invalid session handle"),
         closed(1011, "quota"),
         closed(1008, "API key not valid"),
-        Failure::Refused { status: 503 },
-        Failure::Refused { status: 403 },
+        Failure::refused(503),
+        Failure::refused(403),
         Failure::ConnectTimeout,
         Failure::BreakerOpen,
     ]

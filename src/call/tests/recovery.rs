@@ -59,7 +59,7 @@ impl World {
     }
 
     fn refuse(&mut self, status: u16) {
-        self.live(live::Event::Closed(Failure::Refused { status }));
+        self.live(live::Event::Closed(Failure::refused(status)));
     }
 
     fn job(&mut self, job: JobId, event: job::Event) {

@@ -88,7 +88,7 @@ fn every_close_has_its_verdicts(
 #[case(504, R)]
 #[case(302, F)]
 fn every_status_at_the_upgrade_has_its_verdict(#[case] status: u16, #[case] expected: Verdict) {
-    assert_eq!(verdicts(&Failure::Refused { status }, false), [expected; 3]);
+    assert_eq!(verdicts(&Failure::refused(status), false), [expected; 3]);
 }
 
 #[rstest]
@@ -116,7 +116,7 @@ fn every_other_failure_has_its_verdicts(#[case] failure: Failure, #[case] expect
 #[case(closed(1008, ""), N)]
 #[case(Failure::SetupTimeout, N)]
 #[case(closed(1007, "API key not valid."), F)]
-#[case(Failure::Refused { status: 404 }, F)]
+#[case(Failure::refused(404), F)]
 fn a_setup_that_is_refused_with_a_handle_is_tried_once_without(
     #[case] failure: Failure,
     #[case] expected: Verdict,

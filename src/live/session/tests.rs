@@ -16,9 +16,19 @@ impl World {
         Self::with_endpoints(1)
     }
 
+    /// The call has a fallback.
     fn with_endpoints(endpoints: usize) -> Self {
+        Self::with(endpoints, true)
+    }
+
+    /// The call has nothing else.
+    fn alone(endpoints: usize) -> Self {
+        Self::with(endpoints, false)
+    }
+
+    fn with(endpoints: usize, has_other_tier: bool) -> Self {
         let start = Instant::now();
-        let config = Config { endpoints, ..Config::default() };
+        let config = Config { endpoints, has_other_tier, ..Config::default() };
         Self { session: Session::new(config, LinkId(1), 7, start), start, now: start }
     }
 
@@ -48,6 +58,19 @@ impl World {
         self.event(&Event::Closed(Failure::Closed { code, reason: reason.to_owned() }));
     }
 
+    /// The upgrade is refused, with a wait if the service asks for one.
+    fn refuse(&mut self, status: u16, retry_after_ms: Option<u64>) {
+        self.event(&Event::Closed(Failure::Refused { status, retry_after_ms }));
+    }
+
+    /// When the next attempt is made, milliseconds from now; `None`: none is.
+    fn next_dial_ms(&mut self) -> Option<u128> {
+        let at = self.session.poll_timeout()?;
+        let ms = (at - self.now).as_millis();
+        self.pass(ms as u64 + 1);
+        self.changes().last().is_some_and(|change| change.starts_with("dial")).then_some(ms)
+    }
+
     fn pass(&mut self, ms: u64) {
         let until = self.now + Duration::from_millis(ms);
         while let Some(at) = self.session.poll_timeout().filter(|at| *at <= until) {
@@ -72,8 +95,9 @@ fn plan_name(plan: &Plan) -> String {
 
 fn short(change: &Change) -> String {
     match change {
-        Change::Dial { link, endpoint, plan, attempt } => {
-            format!("dial {link} at {endpoint}: {} #{attempt}", plan_name(plan))
+        Change::Dial { link, endpoint, plan, attempt, is_last_tier } => {
+            let last = if *is_last_tier { ", last tier" } else { "" };
+            format!("dial {link} at {endpoint}: {} #{attempt}{last}", plan_name(plan))
         }
         Change::Opened { link, .. } => format!("opened {link}"),
         Change::Ready { link, plan, .. } => format!("ready {link}: {}", plan_name(plan)),
@@ -196,9 +220,9 @@ fn two_failed_resumes_give_the_handle_up() {
     let mut world = World::ready();
     world.session.complete_turn();
     world.close(1006, "");
-    world.event(&Event::Closed(Failure::Refused { status: 503 }));
+    world.event(&Event::Closed(Failure::refused(503)));
     world.pass(1000);
-    world.event(&Event::Closed(Failure::Refused { status: 503 }));
+    world.event(&Event::Closed(Failure::refused(503)));
     world.pass(1000);
     let changes = world.changes();
     assert_eq!(
@@ -216,7 +240,7 @@ fn two_failed_resumes_give_the_handle_up() {
 fn three_attempts_and_the_next_rung() {
     let mut world = World::new();
     for _ in 0..3 {
-        world.event(&Event::Closed(Failure::Refused { status: 503 }));
+        world.event(&Event::Closed(Failure::refused(503)));
         world.pass(1000);
     }
     assert_eq!(
@@ -256,8 +280,8 @@ fn a_setup_that_is_confirmed_does_not_count_as_success() {
 }
 
 #[rstest]
-#[case(Failure::Refused { status: 401 }, "fatal")]
-#[case(Failure::Refused { status: 429 }, "wait")]
+#[case(Failure::refused(401), "fatal")]
+#[case(Failure::refused(429), "wait")]
 #[case(Failure::BreakerOpen, "wait")]
 fn what_cannot_be_healed_by_trying_goes_to_the_next_endpoint(
     #[case] failure: Failure,
@@ -395,4 +419,98 @@ fn a_session_that_is_given_up_names_the_connection_to_close_and_says_no_more() {
     world.close(1006, "");
     assert_eq!((world.session.abandon(), world.session.poll_timeout()), (None, None));
     assert_eq!(world.changes(), [] as [&str; 0]);
+}
+
+#[test]
+fn without_another_tier_there_is_a_fourth_attempt_and_every_one_is_made() {
+    let mut world = World::alone(1);
+    for _ in 0..4 {
+        world.refuse(503, None);
+        world.pass(1000);
+    }
+    let dials: Vec<_> = world.changes().into_iter().filter(|change| !change.starts_with("lost")).collect();
+    assert_eq!(
+        dials,
+        [
+            "dial 1 at 0: fresh #1, last tier",
+            "dial 2 at 0: fresh #2, last tier",
+            "dial 3 at 0: fresh #3, last tier",
+            "dial 4 at 0: fresh #4, last tier",
+            "over refused",
+        ]
+    );
+}
+
+#[test]
+fn without_another_tier_an_endpoint_that_was_passed_over_is_tried_after_all() {
+    let mut world = World::alone(2);
+    world.event(&Event::Closed(Failure::BreakerOpen));
+    world.refuse(401, None);
+    world.refuse(401, None);
+    let changes = world.changes();
+    let dials: Vec<_> = changes.iter().filter(|change| !change.starts_with("lost")).collect();
+    assert_eq!(
+        dials,
+        [
+            "dial 1 at 0: fresh #1",
+            "dial 2 at 1: fresh #1, last tier",
+            "dial 3 at 0: fresh #1, last tier",
+            "over refused",
+        ]
+    );
+}
+
+/// A quota at the first dial of a call without another tier: when it is dialled once more.
+#[rstest]
+#[case::http_429(Failure::refused(429), 1000, 1250)]
+#[case::in_two_seconds(Failure::Refused { status: 429, retry_after_ms: Some(2000) }, 2000, 2250)]
+#[case::in_half_a_minute(Failure::Refused { status: 429, retry_after_ms: Some(30_000) }, 1000, 1250)]
+#[case::closed(Failure::Closed { code: 1011, reason: "You exceeded your current quota".into() }, 1000, 1250)]
+#[case::closed_with_a_time(Failure::Closed { code: 1008, reason: "Quota exceeded. Please retry in 3.5s.".into() }, 3500, 3750)]
+#[case::reported(Failure::Reported { code: 8, message: "retryDelay: 2s".into() }, 2000, 2250)]
+#[case::unavailable_for_a_while(Failure::Refused { status: 503, retry_after_ms: Some(3000) }, 3000, 3000)]
+fn without_another_tier_a_quota_is_waited_for_once(
+    #[case] failure: Failure,
+    #[case] least_ms: u128,
+    #[case] most_ms: u128,
+) {
+    let mut world = World::alone(1);
+    world.changes();
+    world.event(&Event::Closed(failure));
+    let waited = world.next_dial_ms().expect("one more dial");
+    assert!((least_ms..=most_ms).contains(&waited), "{waited} ms");
+    world.refuse(429, None);
+    let waited_again = world.next_dial_ms();
+    assert!(waited_again.is_none() || least_ms == 3000, "one more, and no tight loop");
+}
+
+#[test]
+fn a_quota_is_waited_for_again_after_a_completed_turn() {
+    let mut world = World::alone(1);
+    for _ in 0..3 {
+        world.changes();
+        world.refuse(429, None);
+        assert!(world.next_dial_ms().is_some());
+        world.set_up();
+        world.session.complete_turn();
+        world.pass(1000);
+        world.close(1006, "");
+    }
+}
+
+#[rstest]
+#[case::quota(429, None, "over refused")]
+#[case::quota_with_a_short_wait(429, Some(1000), "over refused")]
+#[case::unavailable_for_longer(503, Some(1000), "over refused")]
+#[case::unavailable_for_a_moment(503, Some(200), "dial 2 at 0: fresh #2")]
+#[case::unavailable(503, None, "dial 2 at 0: fresh #2")]
+fn with_a_fallback_no_wait_is_kept_that_the_caller_would_notice(
+    #[case] status: u16,
+    #[case] retry_after_ms: Option<u64>,
+    #[case] last: &str,
+) {
+    let mut world = World::with_endpoints(1);
+    world.refuse(status, retry_after_ms);
+    world.pass(250);
+    assert_eq!(world.changes().last().map(String::as_str), Some(last));
 }

@@ -24,6 +24,7 @@ pub use self::vertex::Vertex;
 use crate::live::failure::Failure;
 use crate::net::dial::{self, ClientLink};
 use crate::secret::Secret;
+use crate::time::millis;
 
 /// `[live]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -198,7 +199,7 @@ impl Dialer {
         let token = tokens.current().await?;
         match self.connect(tokens::authorised(request, &token)?).await {
             // A token that was revoked before its time.
-            Err(Failure::Refused { status: 401 | 403 }) => {
+            Err(Failure::Refused { status: 401 | 403, .. }) => {
                 let token = tokens.instead_of(&token).await?;
                 self.connect(tokens::authorised(request, &token)?).await
             }
@@ -215,7 +216,9 @@ impl Dialer {
         dial::dial(request, Arc::clone(&self.tls), self.deadline).await.map_err(|error| match error {
             dial::Error::Timeout(_) => Failure::ConnectTimeout,
             dial::Error::Unreachable(message) => Failure::Unreachable { message },
-            dial::Error::Refused(status) => Failure::Refused { status },
+            dial::Error::Refused { status, retry_after } => {
+                Failure::Refused { status, retry_after_ms: retry_after.map(millis) }
+            }
         })
     }
 }

@@ -91,7 +91,7 @@ impl Service {
         match answer {
             Dial::Good | Dial::NoSetup | Dial::ClosedAtSetup(..) => say(300, Say::Opened),
             Dial::Slow => say(1900, Say::Opened),
-            Dial::Refused(status) => say(150, Say::Closed(Failure::Refused { status })),
+            Dial::Refused(status) => say(150, Say::Closed(Failure::refused(status))),
             Dial::Unreachable => say(5, Say::Closed(Failure::Unreachable { message: "dns".into() })),
             Dial::Timeout => say(2000, Say::Closed(Failure::ConnectTimeout)),
             Dial::BreakerOpen => say(0, Say::Closed(Failure::BreakerOpen)),

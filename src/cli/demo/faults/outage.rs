@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 
 use super::trial;
-use crate::breaker::{FAILURES_MAX, PROBE_INTERVAL};
+use crate::breaker::{FAILURES_MAX, PROBE_INTERVAL, PROBES_MAX};
 use crate::call::agent::{Agent, Greeting};
 use crate::cli::demo::caller::{self, Caller};
 use crate::cli::demo::notes::Notes;
@@ -26,9 +26,10 @@ pub(super) struct Outage {
     dead_air: Duration,
 }
 
-/// Enough failures to know, and probes from then on.
+/// Enough failures to know, and a few probes in each interval from then on.
 const fn budget(lasted: Duration) -> usize {
-    FAILURES_MAX + (lasted.as_secs() / PROBE_INTERVAL.as_secs()) as usize + 1
+    let intervals = (lasted.as_secs() / PROBE_INTERVAL.as_secs()) as usize + 1;
+    FAILURES_MAX + intervals * PROBES_MAX
 }
 
 /// Many callers, while the live service refuses with 503.
@@ -86,6 +87,6 @@ mod tests {
 
     #[test]
     fn the_budget_is_what_opens_the_breaker_and_a_probe_now_and_then() {
-        assert_eq!(budget(Duration::from_secs(9)), 7);
+        assert_eq!(budget(Duration::from_secs(9)), 16);
     }
 }
