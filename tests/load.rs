@@ -60,7 +60,7 @@ fn exchange(url: &str) -> Exchange {
         token: Secret::new(AUTH_TOKEN),
         to: TO.to_owned(),
         fallback_to: TO.to_owned(),
-        web: line::web(&tls).unwrap(),
+        web: line::web(&tls, url).unwrap(),
         tls,
         recordings: Arc::new(Recordings::built_in().unwrap()),
         has_probes: true,

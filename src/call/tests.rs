@@ -226,7 +226,11 @@ fn a_stream_that_starts_is_answered_and_the_model_is_dialled() {
         .collect();
     assert_eq!(
         kinds,
-        [r#"MZ1 [("agent", "default")]"#, "live_dialled", "Dial { link: LinkId(1), endpoint: 0 }"]
+        [
+            r#"MZ1 [("agent", "default")]"#,
+            "live_dialled",
+            "Dial { link: LinkId(1), endpoint: 0, is_last_tier: true }"
+        ]
     );
 }
 

@@ -14,6 +14,7 @@ mod load;
 mod logging;
 mod mask;
 mod migrate;
+mod network;
 mod path;
 mod render;
 mod render_stats;

@@ -4,16 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use tokio::net::TcpListener;
 
 use super::mask::masked;
 use super::service::Service;
 use super::signals::{self, Stop};
-use super::{logging, text};
+use super::{logging, network, text};
 use crate::config::{self, Config, Severity};
-use crate::net::dial;
 use crate::server::Listeners;
 use crate::server::admin::reach;
 use crate::store::Store;
@@ -40,7 +37,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     tell_reach(&config, &listeners);
     let target = config.secrets.database_url.as_ref().map(Target::parse).transpose()?;
     let store = Store::open_with(&config.store, target).await?;
-    let service = Service::new(&config, listeners, store.handle(), dial::tls(authority(&config)?))?;
+    let service = Service::new(&config, listeners, store.handle(), network::egress(&config)?)?;
     tracing::info!(%listen, agents = config.agents.len(), log = %config.store.path.display(), "ready");
 
     let mut stop = Stop::new()?;
@@ -78,13 +75,6 @@ fn tell_reach(config: &Config, listeners: &Listeners) {
         let access = if has_token { "with its token" } else { "without a token, direct connections only" };
         tracing::info!(address = %admin, reach = reach(admin), "listening: API {access}");
     }
-}
-
-/// Who is trusted besides the public authorities.
-fn authority(config: &Config) -> anyhow::Result<Option<CertificateDer<'static>>> {
-    let Some(path) = &config.live.ca_file else { return Ok(None) };
-    let authority = CertificateDer::from_pem_file(path);
-    authority.map(Some).with_context(|| format!("live.ca_file: no certificate in {}", path.display()))
 }
 
 /// A call has two sockets, and more while it moves; many systems start a process with leave for 1024.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rustls::ClientConfig;
 
 use crate::bridge::{Bridge, Offer};
 use crate::config::Config;
 use crate::live::session;
+use crate::net::egress::Egress;
 use crate::provider::Providers;
 use crate::provider::gemini::{self, Dialer};
 use crate::provider::http::Transport;
@@ -37,12 +37,12 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Puts the parts together; `listeners` are bound already, and `tls` is whom the live service is trusted by.
+    /// Puts the parts together; `listeners` are bound already, and `tls` is the way out of this machine.
     pub(crate) fn new(
         config: &Config,
         listeners: impl Into<Listeners>,
         store: store::Handle,
-        tls: Arc<ClientConfig>,
+        tls: Arc<Egress>,
     ) -> anyhow::Result<Self> {
         let secrets = &config.secrets;
         let keys = gemini::Keys {

@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 pub use self::error::Error;
 use crate::call::agent::Agent;
+use crate::net::proxy::Proxies;
 use crate::secret::Secret;
 use crate::{provider, server, store};
 
@@ -41,6 +42,9 @@ pub struct Config {
     pub agents: Vec<Agent>,
     #[serde(skip)]
     pub secrets: Secrets,
+    /// Of the environment.
+    #[serde(skip)]
+    pub proxies: Proxies,
     /// The file it was read from; `None`: there is none, and everything has its default.
     #[serde(skip)]
     pub file: Option<PathBuf>,
@@ -136,6 +140,7 @@ impl Config {
             Err(source) => return Err(Error::Unreadable { path: file, source }),
         };
         config.secrets = Secrets::load(env, &config.fallback);
+        config.proxies = Proxies::from_env(env);
         config.live.default_credentials = variable(env, GOOGLE_CREDENTIALS).map(PathBuf::from);
         config.complete();
         Ok(config)

@@ -5,6 +5,7 @@ mod agents;
 mod fallback;
 mod limits;
 mod live;
+mod network;
 mod origin;
 
 use std::ops::RangeInclusive;
@@ -30,6 +31,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     recordings(&config.recordings.folder, &mut report);
     captures(&config.captures, &mut report);
     live::check(&config.live, &mut report);
+    network::check(config, &mut report);
     fallback::check(config, &mut report);
     fallback::check_http(&config.http, &mut report);
     twilio(config.twilio.account_sid.as_deref(), &mut report);

@@ -1,11 +1,10 @@
 //! One call on real sockets: the signed webhook, the document, the signed stream, and a polite end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use reqwest::header::CONTENT_TYPE;
-use rustls::ClientConfig;
 use tokio::time::sleep_until;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -21,6 +20,7 @@ use super::tally::Board;
 use super::wire::Writer;
 use crate::net::Limits;
 use crate::net::dial::{self, ClientLink};
+use crate::net::egress::Egress;
 use crate::net::link::{Incoming, Kind as Importance};
 use crate::secret::Secret;
 use crate::sim::carrier::ACCOUNT_SID;
@@ -40,7 +40,7 @@ pub struct Exchange {
     /// The dialled number, and that of calls that the fallback is to answer.
     pub to: String,
     pub fallback_to: String,
-    pub tls: Arc<ClientConfig>,
+    pub tls: Arc<Egress>,
     pub web: reqwest::Client,
     pub recordings: Arc<Recordings>,
     /// Whether the load model answers, so that probes make sense.
@@ -68,11 +68,10 @@ enum Trouble {
 }
 
 /// The client for webhooks.
-pub fn web(tls: &ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls.clone())
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
+pub fn web(egress: &Egress, webhook: &str) -> Result<reqwest::Client, reqwest::Error> {
+    let port = webhook.parse::<reqwest::Url>().ok().and_then(|url| url.port_or_known_default());
+    egress
+        .web(&Arc::new(AtomicU16::new(port.unwrap_or(443))))
         .user_agent("TwilioProxy/1.1")
         .connect_timeout(DIAL_MAX)
         .timeout(WEBHOOK_MAX)

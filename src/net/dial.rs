@@ -5,25 +5,28 @@ use std::time::Duration;
 
 use ::time::OffsetDateTime;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::http::Response;
+use tokio_tungstenite::tungstenite::http::{Response, Uri};
 use tokio_tungstenite::tungstenite::{self, Error as SocketError};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tokio_util::either::Either;
 
-use super::clock::Clock;
+use super::egress::Egress;
 use super::link::Link;
-use super::{Limits, STALL_MAX};
+use super::proxy::{Proxies, Proxy};
+use super::{Limits, STALL_MAX, race};
 use crate::time::wait;
 
+/// To the server or to a proxy.
+type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// A client's socket.
-pub type Socket = WebSocketStream<Either<TcpStream, Box<TlsStream<TcpStream>>>>;
+pub type Socket = WebSocketStream<Either<Transport, Box<TlsStream<Transport>>>>;
 
 /// A link over a client's socket.
 pub type ClientLink = Link<Socket, tungstenite::Message>;
@@ -40,47 +43,62 @@ pub enum Error {
     Refused { status: u16, retry_after: Option<Duration> },
 }
 
-/// Trust in the public authorities, and in `extra` ones for private or local services. Verification is never
-/// off.
-pub fn tls(extra: impl IntoIterator<Item = CertificateDer<'static>>) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    // A certificate that cannot be an authority adds no trust; connecting will say so.
-    roots.add_parsable_certificates(extra);
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.time_provider = Arc::new(Clock);
-    // WebSockets over HTTP/2 are not used.
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Arc::new(config)
+/// The way out without proxies, trusting the built-in authorities and `extra` ones.
+pub fn tls(extra: impl IntoIterator<Item = CertificateDer<'static>>) -> Arc<Egress> {
+    Egress::new(extra.into_iter().collect(), Proxies::default())
 }
 
 /// Connects; everything together takes `deadline` at most.
-pub async fn dial(request: Request, tls: Arc<ClientConfig>, deadline: Duration) -> Result<ClientLink, Error> {
-    dial_with(request, tls, Limits::LIVE, deadline).await
+pub async fn dial(request: Request, egress: Arc<Egress>, deadline: Duration) -> Result<ClientLink, Error> {
+    dial_with(request, egress, Limits::LIVE, deadline).await
 }
 
 /// The same with these buffers and limits.
 pub async fn dial_with(
     request: Request,
-    tls: Arc<ClientConfig>,
+    egress: Arc<Egress>,
     limits: Limits,
     deadline: Duration,
 ) -> Result<ClientLink, Error> {
-    timeout(deadline, connect(request, tls, limits)).await.map_err(|_| Error::Timeout(deadline))?
+    let connecting = connect(request, &egress, limits, deadline);
+    timeout(deadline, connecting).await.map_err(|_| Error::Timeout(deadline))?
 }
 
-async fn connect(request: Request, tls: Arc<ClientConfig>, limits: Limits) -> Result<ClientLink, Error> {
-    let uri = request.uri();
-    let is_tls = uri.scheme_str() == Some("wss");
-    let host = uri.host().ok_or_else(|| Error::Unreachable(format!("{uri} names no host")))?.to_owned();
-    let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-    let tcp = TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(unreachable)?;
-    tune(&tcp).map_err(unreachable)?;
-    let stream = if is_tls {
-        let name = ServerName::try_from(host).map_err(unreachable)?;
-        let stream = TlsConnector::from(tls).connect(name, tcp).await.map_err(unreachable)?;
-        Either::Right(Box::new(stream))
+/// Where a request goes.
+struct Target {
+    is_tls: bool,
+    /// As in the URL: an IPv6 address has brackets.
+    host: String,
+    port: u16,
+}
+
+impl Target {
+    fn of(uri: &Uri) -> Result<Self, Error> {
+        let is_tls = uri.scheme_str() == Some("wss");
+        // Whole URLs are not for errors: they may hold a password.
+        let host = uri.host().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| Error::Unreachable("the URL names no host".to_owned()))?.to_owned();
+        Ok(Self { is_tls, host, port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }) })
+    }
+}
+
+async fn connect(
+    request: Request,
+    egress: &Egress,
+    limits: Limits,
+    deadline: Duration,
+) -> Result<ClientLink, Error> {
+    let target = Target::of(request.uri())?;
+    // The rest of the deadline is for the connection, if the name takes long.
+    let name_deadline = deadline * 3 / 4;
+    let transport = match egress.proxies().of(target.is_tls, &target.host, target.port) {
+        Some(proxy) => through(proxy, &target, egress, name_deadline).await?,
+        None => Either::Left(open(&target.host, target.port, egress, name_deadline).await?),
+    };
+    let stream = if target.is_tls {
+        Either::Right(secure(&target.host, transport, egress).await?)
     } else {
-        Either::Left(tcp)
+        Either::Left(transport)
     };
     let config = Some(limits.config());
     match client_async_with_config(request, stream, config).await {
@@ -88,6 +106,37 @@ async fn connect(request: Request, tls: Arc<ClientConfig>, limits: Limits) -> Re
         Err(SocketError::Http(response)) => Err(refusal(&response)),
         Err(error) => Err(unreachable(error)),
     }
+}
+
+/// The target through a tunnel of the proxy.
+async fn through(
+    proxy: &Proxy,
+    target: &Target,
+    egress: &Egress,
+    name_deadline: Duration,
+) -> Result<Transport, Error> {
+    let tcp = open(&proxy.host, proxy.port, egress, name_deadline).await?;
+    let mut transport =
+        if proxy.is_tls { Either::Right(secure(&proxy.host, tcp, egress).await?) } else { Either::Left(tcp) };
+    proxy.tunnel(&mut transport, &target.host, target.port).await.map_err(unreachable)?;
+    Ok(transport)
+}
+
+async fn open(host: &str, port: u16, egress: &Egress, name_deadline: Duration) -> Result<TcpStream, Error> {
+    let tcp = race::connect(egress.names(), host, port, name_deadline).await.map_err(unreachable)?;
+    tune(&tcp).map_err(unreachable)?;
+    Ok(tcp)
+}
+
+async fn secure<S>(host: &str, stream: S, egress: &Egress) -> Result<Box<TlsStream<S>>, Error>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    // A certificate has no brackets and no dot at the end of a name (RFC 6066 section 3).
+    let name = host.trim_matches(['[', ']']).trim_end_matches('.').to_owned();
+    let name = ServerName::try_from(name).map_err(unreachable)?;
+    let connector = TlsConnector::from(Arc::clone(egress.tls()));
+    connector.connect(name, stream).await.map(Box::new).map_err(unreachable)
 }
 
 /// What a refused upgrade says. Of the body there is as much as came with the head: that is all of an error.

@@ -4,7 +4,12 @@ pub mod bell;
 pub mod circuit;
 mod clock;
 pub mod dial;
+pub mod egress;
 pub mod link;
+pub mod names;
+pub mod proxy;
+mod race;
+pub mod trust;
 
 use std::time::Duration;
 

@@ -4,18 +4,20 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, Url};
-use rustls::ClientConfig;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
 use super::refusal;
 use crate::job::Failure;
-use crate::secret::Secret;
+use crate::net::egress::Egress;
+use crate::net::names::Names;
+use crate::secret::{MaskedUrl, Secret};
 
 /// A whole answer of this size is not one to a telephone call: 16 MiB are six minutes of speech. It also ends one
 /// that is always there when asked for, and so never waited for.
@@ -50,7 +52,7 @@ impl Default for Config {
 #[derive(Clone, Debug)]
 pub struct Transport {
     pub config: Config,
-    pub tls: Arc<ClientConfig>,
+    pub tls: Arc<Egress>,
 }
 
 /// How long a provider is waited for. Time in which nobody asks for the answer does not count.
@@ -144,6 +146,9 @@ impl Credential {
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
+    /// Of the endpoint, for the race of its addresses.
+    port: Arc<AtomicU16>,
+    names: Arc<Names>,
     deadlines: Deadlines,
     redactor: Redactor,
 }
@@ -156,18 +161,18 @@ impl Client {
     ) -> Result<Self, Error> {
         let Config { idle_connections_max, idle_ms } = transport.config;
         let headers = credential.iter().map(|it| (it.header.clone(), it.value.clone()));
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(ClientConfig::clone(&transport.tls))
-            // A redirect would carry the key to another host.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
+        let port = Arc::new(AtomicU16::new(443));
+        let http = transport
+            .tls
+            .web(&port)
             .default_headers(headers.collect::<HeaderMap>())
             .connect_timeout(deadlines.connect)
             .pool_max_idle_per_host(idle_connections_max)
             .pool_idle_timeout(Duration::from_millis(idle_ms))
             .build()
             .map_err(|error| Error::Client(error.without_url().to_string()))?;
-        Ok(Self { http, deadlines, redactor: Redactor(credential.map(|it| it.key)) })
+        let names = Arc::clone(transport.tls.names());
+        Ok(Self { http, port, names, deadlines, redactor: Redactor(credential.map(|it| it.key)) })
     }
 
     pub const fn deadlines(&self) -> Deadlines {
@@ -176,6 +181,9 @@ impl Client {
 
     /// Begins a request, for [`Client::send`].
     pub fn post(&self, url: &Url) -> RequestBuilder {
+        if let Some(port) = url.port_or_known_default() {
+            self.port.store(port, Ordering::Relaxed);
+        }
         self.http.post(url.clone())
     }
 
@@ -184,8 +192,12 @@ impl Client {
         let began = Instant::now();
         let Deadlines { first_byte, between_bytes, total, .. } = self.deadlines;
         let sent = timeout(first_byte.min(total), request.send()).await;
-        let response =
-            sent.map_err(|_| Failure::FirstByteTimeout)?.map_err(|error| self.redactor.failure(error))?;
+        let response = sent.map_err(|_| Failure::FirstByteTimeout)?.map_err(|error| {
+            if error.is_connect() {
+                self.names.note_bad(error.url().and_then(Url::host_str).unwrap_or_default());
+            }
+            self.redactor.failure(error)
+        })?;
         let waited = began.elapsed();
         let body = Body {
             response,
@@ -203,7 +215,7 @@ impl Client {
 pub fn url(endpoint: &str, path: &str) -> Result<Url, Error> {
     let url = Url::parse(&format!("{}/{path}", endpoint.trim_end_matches('/')));
     let is_http = |url: &Url| matches!(url.scheme(), "http" | "https");
-    url.ok().filter(is_http).ok_or_else(|| Error::Endpoint(endpoint.to_owned()))
+    url.ok().filter(is_http).ok_or_else(|| Error::Endpoint(MaskedUrl(endpoint).to_string()))
 }
 
 /// An answer being read. Dropping it before its end closes the connection.

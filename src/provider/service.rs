@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::http::{self, Body, Client, Credential, Deadlines, Timeouts, Transport};
 use crate::job::Failure;
-use crate::secret::Secret;
+use crate::secret::{Secret, VariableName};
 
 /// The services that speech is made or understood by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -108,7 +108,7 @@ pub(super) fn key(
     }
     let key = keys(key_env).filter(|key| !key.is_empty());
     match (&key, is_loopback(url)) {
-        (None, false) => Err(Error::NoKey { key_env: key_env.to_owned() }),
+        (None, false) => Err(Error::NoKey { key_env: VariableName(key_env).to_string() }),
         (Some(_), false) if url.scheme() != "https" => {
             Err(Error::PlainKey { endpoint: url.origin().ascii_serialization() })
         }

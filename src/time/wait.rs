@@ -6,10 +6,9 @@ use ::time::format_description::BorrowedFormatItem;
 use ::time::macros::format_description;
 use ::time::{OffsetDateTime, PrimitiveDateTime};
 
-/// The three forms of a date in HTTP (RFC 9110 section 5.6.7), without the day of the week.
-const DATES: [&[BorrowedFormatItem<'static>]; 3] = [
+/// Two of the three forms of a date in HTTP (RFC 9110 section 5.6.7), without the day of the week; the third is rewritten.
+const DATES: [&[BorrowedFormatItem<'static>]; 2] = [
     format_description!("[day] [month repr:short] [year] [hour]:[minute]:[second]"),
-    format_description!("[day]-[month repr:short]-[year repr:last_two] [hour]:[minute]:[second]"),
     format_description!("[month repr:short] [day padding:space] [hour]:[minute]:[second] [year]"),
 ];
 
@@ -62,6 +61,15 @@ fn date(text: &str) -> Option<OffsetDateTime> {
         .iter()
         .find_map(|format| PrimitiveDateTime::parse(day, format).ok())
         .map(PrimitiveDateTime::assume_utc)
+}
+
+/// `21-Oct-26 07:28:00` as `21 Oct 2026 07:28:00`.
+fn with_century(text: &str) -> String {
+    let Some((date, rest)) = text.split_once(' ') else { return text.to_owned() };
+    match date.split('-').collect::<Vec<_>>()[..] {
+        [day, month, year] if year.len() == 2 => format!("{day} {month} 20{year} {rest}"),
+        _ => text.to_owned(),
+    }
 }
 
 #[cfg(test)]

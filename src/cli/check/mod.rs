@@ -20,6 +20,7 @@ use super::mask::masked;
 use super::text;
 use crate::config::{self, Config, Finding, Severity};
 use crate::machine::Machine;
+use crate::net::trust::Found;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -47,6 +48,7 @@ async fn parts(config: &Config) -> Vec<Part> {
         address::check(config),
         log::check(config).await,
         folders::check(config),
+        summary::network(config, &Found::on_this_machine()),
         summary::agents(config),
         sessions::check(config),
     ]

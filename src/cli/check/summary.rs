@@ -5,9 +5,12 @@ use std::path::Path;
 use super::part::Part;
 use crate::call::agent::Agent;
 use crate::carrier::{FollowUp, Then};
+use crate::cli::network;
 use crate::config::Config;
 use crate::machine::{self, Machine};
+use crate::net::trust::Found;
 use crate::provider::gemini::{Developer, Endpoint};
+use crate::secret::MaskedUrl;
 use crate::{provider, server};
 
 /// The addresses, the limits and the place of the call log; and every finding of [`Config::validate`].
@@ -26,6 +29,15 @@ pub(super) fn settings(config: &Config, machine: &Machine) -> Part {
     part.fact("Twilio webhook", or_missing(webhook.as_deref()));
     part.fact("machine", machine.to_string());
     part.fact("limits", limits(&config.limits, machine));
+    part
+}
+
+/// Whom connections trust, and which way each endpoint takes.
+pub(super) fn network(config: &Config, found: &Found) -> Part {
+    let mut part = Part::new(config);
+    for (name, value) in network::facts(config, found) {
+        part.fact(name, value);
+    }
     part
 }
 
@@ -68,7 +80,7 @@ fn located(endpoint: &Endpoint, default_credentials: Option<&Path>) -> String {
     match endpoint {
         Endpoint::Developer(developer) => {
             let Developer { endpoint, api_version, model: name } = developer;
-            format!("{endpoint} ({api_version}){}", model(name))
+            format!("{} ({api_version}){}", MaskedUrl(endpoint), model(name))
         }
         Endpoint::Vertex(vertex) => {
             let file = vertex.credentials_file.as_deref().or(default_credentials);
@@ -79,6 +91,7 @@ fn located(endpoint: &Endpoint, default_credentials: Option<&Path>) -> String {
             };
             let place = vertex.location.as_deref().map(|place| format!(" {place},")).unwrap_or_default();
             let origin = vertex.origin();
+            let origin = MaskedUrl(&origin);
             format!("{origin} ({}): Vertex AI,{place} {access}{}", vertex.api_version, model(&vertex.model))
         }
     }

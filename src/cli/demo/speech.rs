@@ -66,7 +66,7 @@ impl Speech {
         let file = Part::bytes(wav).file_name("heard.wav").mime_str("audio/wav")?;
         let form = Form::new().text("model", "whisper-1").part("file", file);
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(rustls::ClientConfig::clone(&crate::net::dial::tls(None)))
+            .tls_backend_preconfigured(rustls::ClientConfig::clone(crate::net::dial::tls(None).tls()))
             .no_proxy()
             .build()?;
         let request = client.post(format!("{}/v1/audio/transcriptions", self.url)).multipart(form);

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
 use tokio::net::lookup_host;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::files::Files;
 use self::host::{Host, Setting};
 use self::interrupt::Interrupt;
+use crate::config;
 use crate::load::capacity::{self, Search};
 use crate::load::line::{self, Call, Exchange};
 use crate::load::outcome::{Arrivals, Ended, INTERRUPTED, Kind, Model, Outcome, Plan, Share, Verdict};
@@ -29,7 +29,9 @@ use crate::load::process;
 use crate::load::recording::Recordings;
 use crate::load::run::{self, Watch};
 use crate::load::tally::Board;
-use crate::net::dial;
+use crate::net::egress::Egress;
+use crate::net::proxy::Proxies;
+use crate::net::trust;
 use crate::secret::Secret;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -252,7 +254,7 @@ fn setting(args: &Args) -> Setting {
 struct Target {
     webhook: String,
     token: Secret,
-    authority: Option<CertificateDer<'static>>,
+    authority: Vec<CertificateDer<'static>>,
     watch: Watch,
 }
 
@@ -262,7 +264,7 @@ impl Target {
             return Ok(Self {
                 webhook: host.webhook(),
                 token: host.token(),
-                authority: None,
+                authority: Vec::new(),
                 watch: Watch { server_pid: Some(host.server_pid()), control: Some(host.control()) },
             });
         }
@@ -281,13 +283,13 @@ impl Target {
             None => None,
         };
         let authority = args.place.ca.as_ref().map(|path| {
-            let authority = CertificateDer::from_pem_file(path);
-            authority.with_context(|| format!("no certificate in {}", path.display()))
+            let authority = trust::read(path).map_err(anyhow::Error::msg);
+            authority.with_context(|| path.display().to_string())
         });
         Ok(Self {
             webhook,
             token: Secret::new(token),
-            authority: authority.transpose()?,
+            authority: authority.transpose()?.unwrap_or_default(),
             watch: Watch { server_pid: args.place.server_pid.or(found), control },
         })
     }
@@ -300,13 +302,15 @@ fn prepare(
     calls: u32,
 ) -> anyhow::Result<(Arc<Exchange>, Plan)> {
     let has_probes = target.watch.control.is_some();
-    let tls = dial::tls(target.authority.clone());
+    let mut trusted = trust::Found::on_this_machine().certificates;
+    trusted.extend(target.authority.iter().cloned());
+    let tls = Egress::new(trusted, Proxies::from_env(&config::environment));
     let exchange = Exchange {
         webhook: target.webhook.clone(),
         token: target.token.clone(),
         to: args.place.to.clone(),
         fallback_to: args.place.fallback_to.clone(),
-        web: line::web(&tls)?,
+        web: line::web(&tls, &target.webhook)?,
         tls,
         recordings,
         has_probes,

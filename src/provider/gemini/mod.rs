@@ -4,6 +4,7 @@
 //! AI, which takes an OAuth token. Each endpoint of the configuration has one [`Dialer`], in order of preference.
 
 mod developer;
+mod service_account;
 mod tokens;
 mod vertex;
 
@@ -11,7 +12,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use serde::Deserialize;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -23,6 +23,7 @@ use self::tokens::Tokens;
 pub use self::vertex::Vertex;
 use crate::live::failure::Failure;
 use crate::net::dial::{self, ClientLink};
+use crate::net::egress::Egress;
 use crate::secret::Secret;
 use crate::time::millis;
 
@@ -40,7 +41,7 @@ pub struct Config {
     pub setup_timeout_ms: u64,
     /// Where sessions are made, in order of preference; empty: at the Developer API alone.
     pub endpoints: Vec<Endpoint>,
-    /// A certificate authority (PEM) that is trusted besides the public ones: of a simulated service.
+    /// Certificates (PEM) that are trusted besides the built-in ones and the system's: authorities, or a server's own.
     pub ca_file: Option<PathBuf>,
     /// The credentials of Vertex endpoints that name none, from the environment; `None`: those of the machine.
     #[serde(skip)]
@@ -113,7 +114,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Dialer {
     route: Route,
-    tls: Arc<ClientConfig>,
+    egress: Arc<Egress>,
     deadline: Duration,
 }
 
@@ -145,25 +146,25 @@ enum Access {
 }
 
 /// One dialer for each endpoint, in order of preference; one at least.
-pub fn dialers(config: &Config, keys: &Keys, tls: &Arc<ClientConfig>) -> Result<Vec<Dialer>, Error> {
+pub fn dialers(config: &Config, keys: &Keys, egress: &Arc<Egress>) -> Result<Vec<Dialer>, Error> {
     let dialer = |endpoint: Endpoint| {
         let route = match endpoint {
             Endpoint::Developer(endpoint) => endpoint.route(&keys.developer),
             Endpoint::Vertex(endpoint) => endpoint.route(&keys.vertex, config.default_credentials.as_deref()),
         };
-        Ok(Dialer::along(route?, config, Arc::clone(tls)))
+        Ok(Dialer::along(route?, config, Arc::clone(egress)))
     };
     config.endpoints().into_iter().map(dialer).collect()
 }
 
 impl Dialer {
     /// The dialer of the Developer API as the keys of `[live]` itself have it.
-    pub fn new(config: &Config, key: &Secret, tls: Arc<ClientConfig>) -> Result<Self, Error> {
-        Ok(Self::along(config.developer().route(key)?, config, tls))
+    pub fn new(config: &Config, key: &Secret, egress: Arc<Egress>) -> Result<Self, Error> {
+        Ok(Self::along(config.developer().route(key)?, config, egress))
     }
 
-    fn along(route: Route, config: &Config, tls: Arc<ClientConfig>) -> Self {
-        Self { route, tls, deadline: Duration::from_millis(config.connect_timeout_ms) }
+    fn along(route: Route, config: &Config, egress: Arc<Egress>) -> Self {
+        Self { route, egress, deadline: Duration::from_millis(config.connect_timeout_ms) }
     }
 
     /// What the endpoint is called in the log: `developer`, `vertex/us-central1`.
@@ -196,11 +197,11 @@ impl Dialer {
         let Access::Token(tokens) = &self.route.access else {
             return self.connect(request.clone()).await;
         };
-        let token = tokens.current().await?;
+        let token = tokens.current(&self.egress).await?;
         match self.connect(tokens::authorised(request, &token)?).await {
             // A token that was revoked before its time.
             Err(Failure::Refused { status: 401 | 403, .. }) => {
-                let token = tokens.instead_of(&token).await?;
+                let token = tokens.instead_of(&token, &self.egress).await?;
                 self.connect(tokens::authorised(request, &token)?).await
             }
             connected => connected,
@@ -213,7 +214,7 @@ impl Dialer {
         if let Ok(key) = HeaderValue::from_str(&key) {
             request.headers_mut().insert("sec-websocket-key", key);
         }
-        dial::dial(request, Arc::clone(&self.tls), self.deadline).await.map_err(|error| match error {
+        dial::dial(request, Arc::clone(&self.egress), self.deadline).await.map_err(|error| match error {
             dial::Error::Timeout(_) => Failure::ConnectTimeout,
             dial::Error::Unreachable(message) => Failure::Unreachable { message },
             dial::Error::Refused { status, retry_after } => {

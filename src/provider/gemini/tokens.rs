@@ -7,15 +7,21 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gcp_auth::{CustomServiceAccount, MetadataServiceAccount, Token, TokenProvider as _};
+use gcp_auth::{MetadataServiceAccount, TokenProvider as _};
 use tokio::sync::Mutex;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
+use super::service_account::ServiceAccount;
 use crate::live::failure::Failure;
+use crate::net::egress::Egress;
+use crate::secret::Secret;
 
 /// The only scope that Vertex AI has (Vertex AI, "Authenticate"; OAuth 2.0 scopes for Google APIs).
-const SCOPES: [&str; 1] = ["https://www.googleapis.com/auth/cloud-platform"];
+pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+
+/// An access token.
+pub(super) type Bearer = Arc<Secret>;
 
 /// Who the tokens are for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,15 +40,19 @@ pub(super) struct Tokens {
 
 /// A service account, with the last token it got.
 enum Account {
-    OfFile(Box<CustomServiceAccount>),
+    OfFile(Box<ServiceAccount>),
+    /// Its metadata server is on this machine's own network: no proxy leads there.
     OfMachine(Box<MetadataServiceAccount>),
 }
 
 impl Account {
-    async fn token(&self) -> Result<Arc<Token>, gcp_auth::Error> {
+    async fn token(&mut self) -> Result<Bearer, Failure> {
         match self {
-            Self::OfFile(account) => account.token(&SCOPES).await,
-            Self::OfMachine(account) => account.token(&SCOPES).await,
+            Self::OfFile(account) => account.token().await,
+            Self::OfMachine(account) => {
+                let token = account.token(&[SCOPE]).await.map_err(|error| refused(&error))?;
+                Ok(Arc::new(Secret::new(token.as_str())))
+            }
         }
     }
 }
@@ -53,38 +63,38 @@ impl Tokens {
     }
 
     /// A token that is good by its date.
-    pub(super) async fn current(&self) -> Result<Arc<Token>, Failure> {
-        self.fetch(&mut *self.account.lock().await).await
+    pub(super) async fn current(&self, egress: &Egress) -> Result<Bearer, Failure> {
+        self.fetch(&mut *self.account.lock().await, egress).await
     }
 
     /// Another token than this one, which was refused: fetched anew, unless somebody else has done so meanwhile.
     /// The key file is read again: keys are rotated.
-    pub(super) async fn instead_of(&self, refused: &Token) -> Result<Arc<Token>, Failure> {
+    pub(super) async fn instead_of(&self, refused: &Bearer, egress: &Egress) -> Result<Bearer, Failure> {
         let mut account = self.account.lock().await;
-        let token = self.fetch(&mut account).await?;
-        if token.as_str() != refused.as_str() {
+        let token = self.fetch(&mut account, egress).await?;
+        if token != *refused {
             return Ok(token);
         }
         *account = None;
-        self.fetch(&mut account).await
+        self.fetch(&mut account, egress).await
     }
 
-    async fn fetch(&self, account: &mut Option<Account>) -> Result<Arc<Token>, Failure> {
+    async fn fetch(&self, account: &mut Option<Account>, egress: &Egress) -> Result<Bearer, Failure> {
         let account = match account {
             Some(account) => account,
-            None => account.insert(self.open().await?),
+            None => account.insert(self.open(egress).await?),
         };
-        account.token().await.map_err(|error| refused(&error))
+        account.token().await
     }
 
-    async fn open(&self) -> Result<Account, Failure> {
+    async fn open(&self, egress: &Egress) -> Result<Account, Failure> {
         match &self.source {
             Source::File(path) => {
                 let fault = |message: String| Failure::Unauthorised {
                     message: format!("key file {}: {message}", path.display()),
                 };
                 let text = tokio::fs::read_to_string(path).await.map_err(|error| fault(error.to_string()))?;
-                let account = CustomServiceAccount::from_json(&text).map_err(|error| fault(told(&error)))?;
+                let account = ServiceAccount::from_json(&text, egress).map_err(fault)?;
                 Ok(Account::OfFile(Box::new(account)))
             }
             Source::Machine => {
@@ -105,8 +115,8 @@ impl fmt::Debug for Tokens {
 }
 
 /// The request with a token.
-pub(super) fn authorised(request: &Request, token: &Token) -> Result<Request, Failure> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.as_str())).map_err(|_| {
+pub(super) fn authorised(request: &Request, token: &Secret) -> Result<Request, Failure> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
         Failure::Unauthorised { message: "the token holds characters that cannot be sent".to_owned() }
     })?;
     value.set_sensitive(true);
