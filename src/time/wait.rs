@@ -57,6 +57,7 @@ fn quantity(text: &str) -> Option<Duration> {
 fn date(text: &str) -> Option<OffsetDateTime> {
     let text = text.trim_end_matches("GMT").trim_end_matches("UTC").trim();
     let day = text.trim_start_matches(|c: char| c.is_ascii_alphabetic()).trim_start_matches([',', ' ']);
+    let day = &with_century(day);
     DATES
         .iter()
         .find_map(|format| PrimitiveDateTime::parse(day, format).ok())
