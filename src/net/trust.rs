@@ -17,6 +17,8 @@ use super::clock::Clock;
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     pub certificates: Vec<CertificateDer<'static>>,
+    /// The variables that name them; none: they are the system's.
+    pub variables: Vec<&'static str>,
     /// Files that could not be read, with the reason.
     pub faults: Vec<String>,
 }
@@ -25,7 +27,12 @@ impl Found {
     /// Those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, or else those of the system.
     pub fn on_this_machine() -> Self {
         let found = rustls_native_certs::load_native_certs();
-        Self { certificates: found.certs, faults: found.errors.iter().map(ToString::to_string).collect() }
+        let variables = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
+        Self {
+            certificates: found.certs,
+            variables: variables.filter(|name| std::env::var_os(name).is_some()).collect(),
+            faults: found.errors.iter().map(ToString::to_string).collect(),
+        }
     }
 }
 
