@@ -34,7 +34,7 @@ pub(crate) async fn run(port: u16, certificate: &Path) {
             .max_write_buffer_size(limits.write_buffer_max);
         async move {
             upgrade.on_upgrade(async move |carrier| {
-                let model = connect(port, tls).await;
+                let model = connect(port, Arc::clone(tls.tls())).await;
                 relay(carrier, model).await;
             })
         }

@@ -77,8 +77,10 @@ impl Proxies {
         let mut of = |names: [&'static str; 4]| {
             let set =
                 |name: &&'static str| Some((*name, env(name).filter(|value| !value.trim().is_empty())?));
-            let (variable, value) = names.iter().find_map(set)?;
-            Proxy::parse(value.trim(), variable).map_err(|fault| faults.push(fault)).ok()
+            // One that cannot be used is told, and the next that is set takes its place.
+            names.iter().filter_map(set).find_map(|(variable, value)| {
+                Proxy::parse(value.trim(), variable).map_err(|fault| faults.push(fault)).ok()
+            })
         };
         let secure = of(["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
         let plain = of(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]);

@@ -24,6 +24,7 @@ fn proxies(variables: &[(&str, &str)]) -> Proxies {
 #[case::its_default_port(&[("HTTPS_PROXY", "http://p")], "wss://a.test", Some("http://p:80"))]
 #[case::over_tls(&[("HTTPS_PROXY", "https://p")], "wss://a.test", Some("https://p:443"))]
 #[case::an_address(&[("HTTPS_PROXY", "[fd00::1]:3128")], "wss://a.test", Some("http://[fd00::1]:3128"))]
+#[case::one_that_cannot_be_used(&[("HTTPS_PROXY", "socks5://p:1"), ("ALL_PROXY", "q:1")], "wss://a.test", Some("http://q:1"))]
 #[case::set_to_nothing(&[("HTTPS_PROXY", " "), ("ALL_PROXY", "p:1")], "wss://a.test", Some("http://p:1"))]
 #[case::this_machine(&[("ALL_PROXY", "p:1")], "wss://localhost:8444", None)]
 #[case::this_machine_by_address(&[("ALL_PROXY", "p:1")], "ws://127.0.0.9:1", None)]
