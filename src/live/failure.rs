@@ -98,7 +98,8 @@ impl Failure {
             | Self::Broken { .. }
             | Self::Stalled
             | Self::Mute
-            | Self::Garbled => None,
+            | Self::Garbled
+            | Self::Flooded => None,
         }
     }
 
