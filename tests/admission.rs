@@ -57,6 +57,8 @@ fn overflowing() -> Agent {
     agent
 }
 
+const AC1: &str = "AC00000000000000000000000000000001";
+
 const OVERFLOW: &str = "<Response><Say>One moment.</Say>\
                         <Redirect method=\"POST\">https://b.example.com/twilio/voice</Redirect></Response>";
 
@@ -77,7 +79,8 @@ impl Carrier {
         let url = format!("{}/twilio/voice", self.front.url);
         let pair = |name: &str, value: String| (name.to_owned(), value);
         let pairs = vec![
-            pair("CallSid", format!("CA{number}")),
+            pair("CallSid", format!("CA{number:032x}")),
+            pair("AccountSid", AC1.to_owned()),
             pair("From", format!("+1415{number:07}")),
             pair("To", "+13125550142".to_owned()),
         ];
@@ -101,8 +104,8 @@ impl Carrier {
         request.headers_mut().insert("X-Twilio-Signature", signature.parse().unwrap());
         let mut socket = tokio_tungstenite::connect_async(request).await.unwrap().0;
         let format = json!({ "encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1 });
-        let call = format!("CA{number}");
-        let start = json!({ "streamSid": "MZ1", "accountSid": "AC1", "callSid": call, "tracks": ["inbound"],
+        let call = format!("CA{number:032x}");
+        let start = json!({ "streamSid": "MZ1", "accountSid": AC1, "callSid": call, "tracks": ["inbound"],
                             "mediaFormat": format, "customParameters": {} });
         let start = json!({ "event": "start", "sequenceNumber": "1", "streamSid": "MZ1", "start": start });
         let connected = json!({ "event": "connected", "protocol": "Call", "version": "1.0.0" });

@@ -238,9 +238,16 @@ fn lost(detail: &CallDetail) -> Vec<String> {
 async fn frames_that_cannot_be_used_are_counted_and_the_call_goes_on() {
     let world = World::with_model(Scenario::default(), quick()).await;
     let token = Secret::new(AUTH_TOKEN);
-    let pairs: Vec<(String, String)> = [("CallSid", "CA1"), ("From", "+14155550123"), ("To", "+13125550142")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+    let (call_sid, account_sid) =
+        ("CA00000000000000000000000000000001", "AC00000000000000000000000000000001");
+    let pairs: Vec<(String, String)> = [
+        ("CallSid", call_sid),
+        ("AccountSid", account_sid),
+        ("From", "+14155550123"),
+        ("To", "+13125550142"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
     let url = format!("{}/twilio/voice", world.url);
     let signature = sign(Algorithm::HmacSha1, &token, &url, &pairs);
     let webhook = reqwest::Client::new().post(&url).header("X-Twilio-Signature", signature).form(&pairs);
@@ -251,7 +258,7 @@ async fn frames_that_cannot_be_used_are_counted_and_the_call_goes_on() {
     upgrade.headers_mut().insert("X-Twilio-Signature", signature.parse().unwrap());
     let (mut socket, _) = tokio_tungstenite::connect_async(upgrade).await.unwrap();
 
-    let start = r#"{"event":"start","start":{"streamSid":"MZ1","callSid":"CA1","accountSid":"unknown","mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}},"streamSid":"MZ1"}"#;
+    let start = r#"{"event":"start","start":{"streamSid":"MZ1","callSid":"CA00000000000000000000000000000001","accountSid":"AC00000000000000000000000000000001","mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}},"streamSid":"MZ1"}"#;
     let media = |chunk: &str| {
         format!(
             r#"{{"event":"media","media":{{"track":"inbound","chunk":"{chunk}","payload":"{}"}},"streamSid":"MZ1"}}"#,
@@ -282,7 +289,7 @@ async fn frames_that_cannot_be_used_are_counted_and_the_call_goes_on() {
     socket.send(Message::text(r#"{"event":"stop","stop":{},"streamSid":"MZ1"}"#)).await.unwrap();
     while let Some(Ok(_)) = socket.next().await {}
 
-    let detail = world.finish_call("CA1").await;
+    let detail = world.finish_call(call_sid).await;
     assert_eq!(detail.call.ending.as_deref(), Some("caller_hung_up"));
     let faults: BTreeMap<String, u64> = detail
         .events

@@ -25,6 +25,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 const PUBLIC_URL: &str = "https://voice.example.com";
 const AUTH_TOKEN: &str = "8f2c1d7e5a9b4c3d6e0f1a2b3c4d5e6f";
 const SALES: &str = "+13125550142";
+const CA1: &str = "CA00000000000000000000000000000001";
+const CA2: &str = "CA00000000000000000000000000000002";
+const AC1: &str = "AC00000000000000000000000000000001";
 const CALLER: &str = "+14155550123";
 
 struct Server {
@@ -152,7 +155,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Pairs {
 fn voice(call_sid: &str, to: &str) -> Pairs {
     pairs(&[
         ("CallSid", call_sid),
-        ("AccountSid", "AC1"),
+        ("AccountSid", AC1),
         ("From", CALLER),
         ("To", to),
         ("Direction", "inbound"),
@@ -169,7 +172,7 @@ fn stream(document: &str) -> String {
 #[tokio::test]
 async fn a_call_is_opened_in_the_log_and_connected_to_a_stream() {
     let mut server = Server::start().await;
-    let (status, document) = server.post("/twilio/voice", &voice("CA1", SALES)).await;
+    let (status, document) = server.post("/twilio/voice", &voice(CA1, SALES)).await;
     assert_eq!(status, 200);
     let path = stream(&document);
     let token = path.strip_prefix("/twilio/media/").unwrap();
@@ -189,7 +192,7 @@ async fn a_call_is_opened_in_the_log_and_connected_to_a_stream() {
     );
     let (context, ending) = server.call();
     assert_eq!(ending, None);
-    assert_eq!([&context.carrier, &context.call_sid, &context.account_sid], ["twilio", "CA1", "AC1"]);
+    assert_eq!([&context.carrier, &context.call_sid, &context.account_sid], ["twilio", CA1, AC1]);
     assert_eq!([&context.from, &context.to], [CALLER, SALES]);
     assert_eq!([&context.agent, &context.business_id, &context.prompt], ["sales", "acme <& co>", "Sell."]);
     assert_eq!(context.direction, Direction::Inbound);
@@ -199,7 +202,7 @@ async fn a_call_is_opened_in_the_log_and_connected_to_a_stream() {
 #[tokio::test]
 async fn the_answer_is_xml() {
     let server = Server::start().await;
-    let (form, url) = (voice("CA1", SALES), format!("{PUBLIC_URL}/twilio/voice"));
+    let (form, url) = (voice(CA1, SALES), format!("{PUBLIC_URL}/twilio/voice"));
     let signature = sign(Algorithm::HmacSha1, &Secret::new(AUTH_TOKEN), &url, &form);
     let request = server.client.post(format!("http://{}/twilio/voice", server.address)).form(&form);
     let response = request.header("X-Twilio-Signature", signature).send().await.unwrap();
@@ -209,7 +212,7 @@ async fn the_answer_is_xml() {
 #[tokio::test]
 async fn a_number_without_an_agent_of_its_own_gets_the_one_for_all_numbers() {
     let mut server = Server::start().await;
-    server.post("/twilio/voice", &voice("CA1", "+13125550999")).await;
+    server.post("/twilio/voice", &voice(CA1, "+13125550999")).await;
     assert_eq!(server.call().0.agent, "default");
 }
 
@@ -218,48 +221,101 @@ async fn a_number_that_no_agent_answers_is_rejected_and_recorded() {
     let config = Config { public_url: Some(PUBLIC_URL.to_owned()), ..Config::default() };
     let mut server = Server::with(config, &[AUTH_TOKEN], agents(false)).await;
     for _ in 0..3 {
-        let (status, document) = server.post("/twilio/voice", &voice("CA1", "+13125550999")).await;
+        let (status, document) = server.post("/twilio/voice", &voice(CA1, "+13125550999")).await;
         assert_eq!(status, 200);
         assert!(document.contains("<Response><Reject reason=\"rejected\"/></Response>"), "{document}");
     }
     let (context, ending) = server.call();
     assert_eq!(ending, Some(Ending::AgentUnknown));
-    assert_eq!([&context.call_sid, &context.from, &context.to], ["CA1", CALLER, "+13125550999"]);
+    assert_eq!([&context.call_sid, &context.from, &context.to], [CA1, CALLER, "+13125550999"]);
     assert_eq!([&context.agent, &context.business_id, &context.prompt], ["unknown", "unknown", ""]);
 }
 
+/// Forms that have the signature of a call's, cut anew, and forms that are no call's.
+#[rstest]
+#[case::nothing(&[])]
+#[case::no_caller(&[("CallSid", CA1), ("AccountSid", AC1), ("To", SALES)])]
+#[case::another_call(&[("CallSid", &CA1[..20]), (&CA1[20..], ""), ("AccountSid", AC1), ("From", CALLER)])]
+#[case::caller_in_a_name(&[("CallSid", CA1), ("AccountSid", AC1), ("From+14155550123", "x")])]
+#[case::a_name_that_no_carrier_writes(&[("CallSid", CA1), ("AccountSid", AC1), ("From", CALLER), ("a b", "")])]
 #[tokio::test]
-async fn a_request_without_fields_is_a_call_of_which_nothing_is_known() {
+async fn a_form_that_is_no_calls_is_refused(#[case] form: &[(&str, &str)]) {
     let mut server = Server::start().await;
-    let (status, document) = server.post("/twilio/voice", &Vec::new()).await;
-    assert_eq!(status, 200);
-    assert!(document.contains("<Connect>"));
+    assert_eq!(server.post("/twilio/voice", &pairs(form)).await.0, 400);
+    assert!(server.lines().is_empty());
+}
+
+#[tokio::test]
+async fn what_real_requests_add_does_no_harm() {
+    let mut server = Server::start().await;
+    let more = [
+        ("SipHeader_X-Ticket", "7"),
+        ("AddOns", "{\"status\":\"successful\"}"),
+        ("StirVerstat", ""),
+        ("ForwardedFrom", "+13125559999"),
+        ("Param.1", "x"),
+    ];
+    let form = [voice(CA1, "sip:+13125550142@acme.sip.twilio.com;user=phone"), pairs(&more)].concat();
+    assert_eq!(server.post("/twilio/voice", &form).await.0, 200);
     let (context, _) = server.call();
-    assert_eq!([&context.call_sid, &context.from, &context.to], ["unknown"; 3]);
-    assert_eq!((context.agent.as_str(), context.direction), ("default", Direction::Unknown));
+    assert_eq!((context.agent.as_str(), context.to.as_str()), ("sales", "+13125550142"));
+}
+
+#[tokio::test]
+async fn a_message_is_in_the_log_and_the_caller_is_not_connected_again() {
+    let mut server = Server::start().await;
+    let message = [
+        ("RecordingUrl", "https://api.example.com/RE1"),
+        ("RecordingSid", "RE1"),
+        ("RecordingDuration", "12"),
+    ];
+    let form = [voice(CA1, SALES), pairs(&message), pairs(&[("Digits", "hangup")])].concat();
+    for _ in 0..2 {
+        let (status, document) = server.post("/twilio/recorded", &form).await;
+        assert_eq!(status, 200);
+        assert!(document.contains("<Response><Hangup/></Response>"), "{document}");
+    }
+    let lines = server.lines();
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        let Line::Annotation(Annotation { call_sid, key, kind, detail, .. }) = line else {
+            panic!("{line:?}")
+        };
+        assert_eq!((call_sid.as_str(), key, kind), (CA1, format!("{CA1}/voicemail/RE1"), "voicemail"));
+        assert_eq!(
+            detail,
+            [message[0], message[2], message[1]].map(|(name, value)| (name.into(), value.into()))
+        );
+    }
+    assert_eq!(server.post_with("/twilio/recorded", &form, None).await.0, 403, "it must be the carrier's");
+    assert!(server.lines().is_empty());
 }
 
 #[tokio::test]
 async fn the_same_webhook_again_gets_the_same_answer_and_opens_nothing() {
     let mut server = Server::start().await;
-    let (_, first) = server.post("/twilio/voice", &voice("CA1", SALES)).await;
+    let (_, first) = server.post("/twilio/voice", &voice(CA1, SALES)).await;
     for _ in 0..4 {
-        assert_eq!(server.post("/twilio/voice", &voice("CA1", SALES)).await, (200, first.clone()));
+        assert_eq!(server.post("/twilio/voice", &voice(CA1, SALES)).await, (200, first.clone()));
     }
     assert_eq!(server.open(&stream(&first)).await, 101);
-    assert_eq!(server.post("/twilio/voice", &voice("CA1", SALES)).await, (200, first.clone()));
-    assert_eq!(server.open(&stream(&first)).await, 403, "a repetition gives no second stream");
-    let (_, other) = server.post("/twilio/voice", &voice("CA2", SALES)).await;
-    assert_ne!(stream(&other), stream(&first));
+    assert_eq!(server.open(&stream(&first)).await, 403, "a token is good once");
+    let (_, again) = server.post("/twilio/voice", &voice(CA1, SALES)).await;
+    assert_ne!(stream(&again), stream(&first), "the call asks anew");
+    let (_, other) = server.post("/twilio/voice", &voice(CA2, SALES)).await;
+    assert!(stream(&other) != stream(&first) && stream(&other) != stream(&again));
     let entries = server.entries();
-    let opened: Vec<_> = entries.iter().filter(|entry| matches!(entry.record, Record::Opened(_))).collect();
-    assert_eq!(opened.len(), 2, "CA1 and CA2, once each");
+    let opened = entries.iter().filter_map(|entry| match &entry.record {
+        Record::Opened(context) => Some(context.call_sid.clone()),
+        _ => None,
+    });
+    assert_eq!(opened.collect::<Vec<_>>(), [CA1, CA1, CA2]);
 }
 
 #[tokio::test]
 async fn webhooks_of_one_call_that_race_open_it_once() {
     let mut server = Server::start().await;
-    let form = voice("CA1", SALES);
+    let form = voice(CA1, SALES);
     let answers = futures_util::future::join_all((0..20).map(|_| server.post("/twilio/voice", &form))).await;
     assert_eq!(answers.into_iter().collect::<BTreeSet<_>>().len(), 1);
     assert_eq!(server.entries().len(), 1);
@@ -272,7 +328,7 @@ async fn webhooks_of_one_call_that_race_open_it_once() {
 #[tokio::test]
 async fn a_request_that_is_not_the_carriers_leaves_nothing_behind(#[case] path: &str) {
     let mut server = Server::start().await;
-    let (key, url, form) = (Secret::new(AUTH_TOKEN), format!("{PUBLIC_URL}{path}"), voice("CA1", SALES));
+    let (key, url, form) = (Secret::new(AUTH_TOKEN), format!("{PUBLIC_URL}{path}"), voice(CA1, SALES));
     let sha1 = |key: &Secret, url: &str, form: &Pairs| Some(sign(Algorithm::HmacSha1, key, url, form));
     let forgeries = [
         None,
@@ -283,7 +339,7 @@ async fn a_request_that_is_not_the_carriers_leaves_nothing_behind(#[case] path: 
         sha1(&Secret::new(""), &url, &form),
         sha1(&key, &format!("http://{}{path}", server.address), &form),
         sha1(&key, &format!("{url}/"), &form),
-        sha1(&key, &url, &voice("CA2", SALES)),
+        sha1(&key, &url, &voice(CA2, SALES)),
     ];
     for signature in forgeries {
         assert_eq!(server.post_with(path, &form, signature).await.0, 403);
@@ -302,7 +358,7 @@ async fn a_request_that_is_not_the_carriers_leaves_nothing_behind(#[case] path: 
 async fn either_of_two_auth_tokens_is_believed() {
     let config = Config { public_url: Some(format!("{PUBLIC_URL}/")), ..Config::default() };
     let server = Server::with(config, &["the next one", AUTH_TOKEN], agents(true)).await;
-    assert_eq!(server.post("/twilio/voice", &voice("CA1", SALES)).await.0, 200);
+    assert_eq!(server.post("/twilio/voice", &voice(CA1, SALES)).await.0, 200);
 }
 
 #[rstest]
@@ -318,7 +374,7 @@ async fn a_server_that_cannot_verify_refuses_everything_and_says_why(
     let config = Config { public_url: public_url.map(str::to_owned), ..Config::default() };
     let mut server = Server::with(config, auth_tokens, agents(true)).await;
     for path in ["/twilio/voice", "/twilio/resume", "/twilio/status"] {
-        let (status, body) = server.post(path, &voice("CA1", SALES)).await;
+        let (status, body) = server.post(path, &voice(CA1, SALES)).await;
         assert_eq!(status, 503);
         assert!(body.contains(missing), "{body}");
     }
@@ -326,13 +382,18 @@ async fn a_server_that_cannot_verify_refuses_everything_and_says_why(
     assert!(server.lines().is_empty());
 }
 
-/// A form of exactly this many bytes.
+/// A call's form of exactly this many bytes.
 fn form_of(bytes: usize) -> Pairs {
-    pairs(&[("CallSid", "CA1"), ("X", &"x".repeat(bytes - "CallSid=CA1&X=".len()))])
+    let voice = voice(CA1, SALES);
+    let length = form_urlencoded::Serializer::new(String::new()).extend_pairs(&voice).finish().len();
+    [voice, pairs(&[("X", &"x".repeat(bytes - length - "&X=".len()))])].concat()
 }
 
+/// A call's form with so many fields.
 fn form_with(count: usize) -> Pairs {
-    (0..count).map(|number| (format!("p{number}"), String::new())).collect()
+    let voice = voice(CA1, SALES);
+    let more = (0..count - voice.len()).map(|number| (format!("p{number}"), String::new())).collect();
+    [voice, more].concat()
 }
 
 #[rstest]
@@ -364,7 +425,7 @@ async fn the_bounds_come_before_the_signature(#[case] form: Pairs, #[case] expec
 #[tokio::test]
 async fn a_call_whose_stream_ended_is_hung_up(#[case] path: &str) {
     let mut server = Server::start().await;
-    let (status, document) = server.post(path, &voice("CA1", SALES)).await;
+    let (status, document) = server.post(path, &voice(CA1, SALES)).await;
     assert_eq!(status, 200);
     assert!(document.contains("<Response><Hangup/></Response>"), "{document}");
     assert!(server.lines().is_empty());
@@ -373,12 +434,12 @@ async fn a_call_whose_stream_ended_is_hung_up(#[case] path: &str) {
 #[tokio::test]
 async fn callbacks_annotate_the_log_and_end_nothing() {
     let mut server = Server::start().await;
-    let (_, document) = server.post("/twilio/voice", &voice("CA1", SALES)).await;
+    let (_, document) = server.post("/twilio/voice", &voice(CA1, SALES)).await;
     server.entries();
     let status = [("CallStatus", "completed"), ("SequenceNumber", "3")];
     let event = [("StreamEvent", "stream-error"), ("StreamSid", "MZ1"), ("StreamError", "x")];
-    let completed = pairs(&[&[("CallSid", "CA1"), ("From", CALLER)], &status[..]].concat());
-    let failed = pairs(&[&[("CallSid", "CA1")], &event[..]].concat());
+    let completed = pairs(&[&[("CallSid", CA1), ("From", CALLER)], &status[..]].concat());
+    let failed = pairs(&[&[("CallSid", CA1)], &event[..]].concat());
     for form in [&completed, &failed, &completed] {
         assert_eq!(server.post("/twilio/status", form).await.0, 204);
     }
@@ -387,8 +448,8 @@ async fn callbacks_annotate_the_log_and_end_nothing() {
         Line::Entry(entry) => panic!("{entry:?}"),
     };
     let annotations: Vec<_> = server.lines().into_iter().map(annotation).collect();
-    let completed = ("CA1".to_owned(), "CA1/3/completed".to_owned(), "call_status", pairs(&status));
-    let failed = ("CA1".to_owned(), "MZ1/stream-error".to_owned(), "stream_status", pairs(&event));
+    let completed = (CA1.to_owned(), format!("{CA1}/3/completed"), "call_status", pairs(&status));
+    let failed = (CA1.to_owned(), "MZ1/stream-error".to_owned(), "stream_status", pairs(&event));
     assert_eq!(annotations, [completed.clone(), failed, completed]);
     assert_eq!(
         server.open(&stream(&document)).await,
@@ -400,7 +461,7 @@ async fn callbacks_annotate_the_log_and_end_nothing() {
 #[tokio::test]
 async fn a_stream_is_opened_once() {
     let mut server = Server::start().await;
-    let (_, document) = server.post("/twilio/voice", &voice("CA1", SALES)).await;
+    let (_, document) = server.post("/twilio/voice", &voice(CA1, SALES)).await;
     assert_eq!(server.open(&stream(&document)).await, 101);
     assert_eq!(server.open(&stream(&document)).await, 403);
     let opened = server.entries().into_iter().filter(|entry| matches!(entry.record, Record::Opened(_)));
@@ -410,7 +471,7 @@ async fn a_stream_is_opened_once() {
 #[tokio::test]
 async fn of_a_hundred_streams_with_one_token_one_is_opened() {
     let server = Server::start().await;
-    let (_, document) = server.post("/twilio/voice", &voice("CA1", SALES)).await;
+    let (_, document) = server.post("/twilio/voice", &voice(CA1, SALES)).await;
     let path = stream(&document);
     let mut statuses = futures_util::future::join_all((0..100).map(|_| server.open(&path))).await;
     statuses.sort_unstable();
@@ -434,7 +495,7 @@ async fn a_stream_that_nobody_expects_is_not_opened(#[case] path: &str, #[case] 
 #[tokio::test]
 async fn a_stream_that_is_not_the_carriers_does_not_use_up_the_token() {
     let mut server = Server::start().await;
-    let (_, document) = server.post("/twilio/voice", &voice("CA1", SALES)).await;
+    let (_, document) = server.post("/twilio/voice", &voice(CA1, SALES)).await;
     let path = stream(&document);
     let key = Secret::new(AUTH_TOKEN);
     let sign = |key: &Secret, url: &str| Some(sign(Algorithm::HmacSha1, key, url, &[]));
@@ -472,7 +533,7 @@ async fn a_plain_get_is_for_health_only(#[case] path: &str, #[case] expected: u1
 #[tokio::test]
 async fn a_server_that_stops_ends_the_calls_that_wait_for_their_streams() {
     let mut server = Server::start().await;
-    server.post("/twilio/voice", &voice("CA1", SALES)).await;
+    server.post("/twilio/voice", &voice(CA1, SALES)).await;
     server.stop.take().unwrap().send(()).unwrap();
     (&mut server.task).await.unwrap();
     assert_eq!(server.call().1, Some(Ending::Drained));
@@ -536,7 +597,7 @@ async fn no_number_and_no_secret_is_logged_at_any_level() {
     tracing::subscriber::set_global_default(subscriber).unwrap();
     tracing::callsite::rebuild_interest_cache();
     let server = Server::start().await;
-    let form = voice("CA1", SALES);
+    let form = voice(CA1, SALES);
     let (_, document) = server.post("/twilio/voice", &form).await;
     server.post("/twilio/voice", &form).await;
     server.post_with("/twilio/voice", &form, Some("forged".to_owned())).await;

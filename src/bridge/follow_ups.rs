@@ -32,6 +32,10 @@ impl FollowUps {
         self.lock().get(call_sid).map(|(follow_up, _)| follow_up.clone()).unwrap_or_default()
     }
 
+    pub(super) fn forget(&self, call_sid: &str) {
+        self.lock().remove(call_sid);
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, (FollowUp, Instant)>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -49,5 +53,7 @@ mod tests {
         assert_eq!(follow_ups.of("CA2"), FollowUp::HangUp);
         follow_ups.put("CA3", FollowUp::Voicemail, start + KEPT);
         assert_eq!(follow_ups.of("CA1"), FollowUp::HangUp);
+        follow_ups.forget("CA3");
+        assert_eq!(follow_ups.of("CA3"), FollowUp::HangUp, "the caller was connected again");
     }
 }

@@ -123,6 +123,11 @@ impl Bridge {
         self.follow_ups.of(call_sid)
     }
 
+    /// The call has a new stream: what was to become of the caller after an earlier one does not count.
+    pub fn forget_follow_up(&self, call_sid: &str) {
+        self.follow_ups.forget(call_sid);
+    }
+
     /// Appends to the call log and writes the log line. Never waits.
     pub fn record(&self, entry: Entry) {
         observe::observe(&entry);

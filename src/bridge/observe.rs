@@ -40,6 +40,9 @@ pub(super) fn observe(entry: &Entry) {
         Record::Event(Event::JobFailed { job, failure }) => {
             warn!(%call, job = job.code(), failure = failure.code(), "no provider could do it: {failure}");
         }
+        Record::Event(Event::Fault { fault: fault @ "chunk_numbering", .. }) => {
+            warn!(%call, fault, "media.chunk disagrees with the caller's audio; not used for the rest of the call");
+        }
         Record::Event(Event::Fault { peer, fault, field, count }) => {
             warn!(%call, ?peer, fault, field, count, "input that could not be used");
         }

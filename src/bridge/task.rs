@@ -13,7 +13,7 @@ use tracing::{error, trace};
 
 use super::Bridge;
 use super::capture::Machine;
-use super::flood::Flood;
+use super::flood::{Flood, Verdict};
 use super::jobs::Jobs;
 use super::registry::Registration;
 use super::upstream::{Arrival, Upstream};
@@ -137,10 +137,17 @@ where
 
     fn handle_carrier(&mut self, incoming: Incoming) {
         let now = now();
+        let verdict = match &incoming {
+            Incoming::Text(data) | Incoming::Binary(data) => self.flood.admit(1, data.len(), now),
+            Incoming::Noise(arrivals) => self.flood.admit(*arrivals, 0, now),
+            Incoming::Stalled | Incoming::Closed(_) => Verdict::Taken,
+        };
         let input = match &incoming {
-            Incoming::Text(_) | Incoming::Binary(_) if !self.flood.admit(now) => Input::CarrierFlood,
+            _ if verdict == Verdict::Endless => Input::CarrierFlooded,
+            _ if verdict == Verdict::Refused => Input::CarrierFlood,
             Incoming::Text(text) => Input::Carrier(Message::new(text)),
             Incoming::Binary(_) => Input::CarrierBinary,
+            Incoming::Noise(_) => return,
             Incoming::Stalled => Input::CarrierStalled,
             Incoming::Closed(Closure::Frame { code, .. }) => Input::CarrierClosed { code: *code },
             Incoming::Closed(Closure::Broken(_)) => Input::CarrierClosed { code: None },

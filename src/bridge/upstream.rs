@@ -155,6 +155,7 @@ impl Upstream {
                         Incoming::Text(data) | Incoming::Binary(data) => {
                             return (link, Arrival::Message(data));
                         }
+                        Incoming::Noise(_) => {}
                         Incoming::Stalled => self.lose(link, Failure::Stalled),
                         Incoming::Closed(closure) => self.lose(link, failure(closure)),
                     }

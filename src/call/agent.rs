@@ -15,7 +15,7 @@ use crate::live::Vad;
 pub struct Agent {
     /// Name in the call log.
     pub name: String,
-    /// The dialled number it answers, E.164; `None` answers every number no other agent has.
+    /// The party it answers for, a number (E.164) or a SIP address; `None` answers for every party no other agent has.
     pub number: Option<String>,
     /// The business the call is accounted to.
     pub business_id: String,

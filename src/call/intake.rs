@@ -29,6 +29,8 @@ pub enum Input<'a> {
     CarrierBinary,
     /// A message beyond what a carrier may send: it was not read.
     CarrierFlood,
+    /// The carrier has sent more than it may for too long.
+    CarrierFlooded,
     /// The carrier has not read for too long.
     CarrierStalled,
     /// The carrier's socket ended.
@@ -109,9 +111,13 @@ impl Intake {
             Input::Carrier(message) => {
                 let decoded = self.codec.decode(message.bytes());
                 call.handle_carrier(decoded.unwrap_or_else(carrier::Event::Malformed), now);
+                if let Some(oddity) = self.codec.take_oddity() {
+                    self.call.note_oddity(oddity);
+                }
             }
             Input::CarrierBinary => call.handle_carrier(carrier::Event::Malformed(Malformed::Binary), now),
             Input::CarrierFlood => call.handle_carrier(carrier::Event::Malformed(Malformed::Flood), now),
+            Input::CarrierFlooded => call.handle_carrier(carrier::Event::Flooded, now),
             Input::CarrierStalled => call.handle_carrier(carrier::Event::Stalled, now),
             Input::CarrierClosed { code } => call.handle_carrier(carrier::Event::Closed(code), now),
             Input::LiveOpened { link } => call.handle_live(link, live::Event::Opened, now),

@@ -165,6 +165,7 @@ impl Call {
             carrier::Event::Dtmf(digit) => self.handle_dtmf(digit, now),
             carrier::Event::Stop => self.end(Ending::CallerHungUp, now),
             carrier::Event::Closed(code) => self.end(Ending::CarrierClosed { code }, now),
+            carrier::Event::Flooded => self.end(Ending::CarrierFlooded, now),
             carrier::Event::Stalled => self.end(Ending::CarrierStalled, now),
             carrier::Event::Malformed(fault) => self.faults.count(Peer::Carrier, fault.code(), 1),
         }
@@ -254,6 +255,11 @@ impl Call {
         self.faults.count(peer, "frame_dropped", 1);
     }
 
+    /// A message of the carrier was odd, and was read all the same.
+    pub fn note_oddity(&mut self, oddity: &'static str) {
+        self.faults.count(Peer::Carrier, oddity, 1);
+    }
+
     /// Ends the call at once because of a defect found outside the machine.
     pub fn abort(&mut self, ending: Ending, now: Instant) {
         self.end(ending, now);
@@ -266,10 +272,10 @@ impl Call {
         let Start { stream_sid, call_sid, account_sid, format, parameters } = start;
         let parameters = parameters.into_iter().collect();
         self.outbox.record(Record::Answered { stream_sid, parameters }, now);
-        let is_known = |known: &str, said: &str| known == UNKNOWN || known == said;
-        if call_sid != self.setting.context.call_sid
-            || !is_known(&self.setting.context.account_sid, &account_sid)
-        {
+        // The token in the path names the call; a carrier that leaves an id out says nothing against it.
+        let is_same = |known: &str, said: &str| said.is_empty() || known == said;
+        let Context { call_sid: own_call, account_sid: own_account, .. } = &self.setting.context;
+        if !is_same(own_call, &call_sid) || own_account != UNKNOWN && !is_same(own_account, &account_sid) {
             return self.end(Ending::StreamMismatch, now);
         }
         if !is_supported(&format) {

@@ -79,7 +79,10 @@ impl Phase {
 /// What the carrier is told when a call ends like this.
 pub(super) fn close_of(ending: &Ending) -> Close {
     match ending {
-        Ending::StartTimeout | Ending::StreamMismatch | Ending::FormatUnsupported { .. } => Close::Policy,
+        Ending::StartTimeout
+        | Ending::StreamMismatch
+        | Ending::CarrierFlooded
+        | Ending::FormatUnsupported { .. } => Close::Policy,
         Ending::Drained => Close::GoingAway,
         Ending::Panicked | Ending::ProcessDied => Close::Internal,
         Ending::CallerHungUp

@@ -302,6 +302,8 @@ pub enum Ending {
     CarrierClosed { code: Option<u16> },
     #[error("the carrier stopped reading")]
     CarrierStalled,
+    #[error("the carrier sent more than a call can, for too long")]
+    CarrierFlooded,
     #[error("no audio from the carrier for too long")]
     CarrierSilent,
     #[error("the media stream did not say start in time")]
@@ -332,10 +334,11 @@ pub enum Ending {
 
 impl Ending {
     /// Every [`Ending::code`].
-    pub const CODES: [&str; 15] = [
+    pub const CODES: [&str; 16] = [
         "caller_hung_up",
         "carrier_closed",
         "carrier_stalled",
+        "carrier_flooded",
         "carrier_silent",
         "start_timeout",
         "stream_mismatch",
@@ -356,6 +359,7 @@ impl Ending {
             Self::CallerHungUp => "caller_hung_up",
             Self::CarrierClosed { .. } => "carrier_closed",
             Self::CarrierStalled => "carrier_stalled",
+            Self::CarrierFlooded => "carrier_flooded",
             Self::CarrierSilent => "carrier_silent",
             Self::StartTimeout => "start_timeout",
             Self::StreamMismatch => "stream_mismatch",

@@ -66,7 +66,7 @@ impl Call {
             Some(Irregularity::Missing(count)) => {
                 tape.handle_caller(samples, count * samples.len() as u64, now);
             }
-            Some(Irregularity::Jump) | None => tape.handle_caller(samples, 0, now),
+            Some(Irregularity::Jump | Irregularity::Numbering) | None => tape.handle_caller(samples, 0, now),
         }
     }
 

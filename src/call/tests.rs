@@ -12,7 +12,7 @@ use super::services::Endpoint;
 use super::*;
 use crate::audio::resample::Resampler;
 use crate::audio::{Frame, Rate, g711};
-use crate::carrier::{Close, Command, Malformed, Media};
+use crate::carrier::{Close, Command, Malformed, Media, Numbers};
 use crate::dialogue::Speaker;
 use crate::id::LinkId;
 use crate::live::failure::Failure;
@@ -101,7 +101,8 @@ impl World {
     fn caller(&mut self, samples: &[i16]) {
         self.chunk += 1;
         self.pass(20);
-        self.carrier(carrier::Event::Media(Media { chunk: Some(self.chunk), rate: Rate::LINE, samples }));
+        let numbers = Numbers::of_chunk(Some(self.chunk));
+        self.carrier(carrier::Event::Media(Media { numbers, rate: Rate::LINE, samples }));
     }
 
     /// Lets time pass: every timer fires when it is due.
@@ -481,7 +482,8 @@ fn keys_pressed_before_the_session_is_ready_are_told_when_it_is() {
 #[test]
 fn input_that_cannot_be_used_is_counted_once_a_second_and_harms_nothing() {
     let mut world = World::new();
-    world.carrier(carrier::Event::Media(Media { chunk: None, rate: Rate::LINE, samples: &[0; 160] }));
+    let numbers = Numbers::default();
+    world.carrier(carrier::Event::Media(Media { numbers, rate: Rate::LINE, samples: &[0; 160] }));
     world.start_stream(start());
     for _ in 0..10 {
         world.carrier(carrier::Event::Malformed(Malformed::Json));

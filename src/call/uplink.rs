@@ -3,10 +3,12 @@
 //! What was sent since the caller began to speak is remembered until it is answered: a session that is lost takes
 //! it along, so the next one hears it again.
 
-use std::cmp::Ordering;
+mod sequence;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use self::sequence::Sequence;
 use super::record::AudioTotals;
 use crate::audio::queue::Queue;
 use crate::audio::resample::Resampler;
@@ -44,15 +46,12 @@ const FLUENT_PAUSE_MARGIN: Duration = Duration::from_millis(100);
 /// Frames of fluent speech that leave together. The first of them is late by 40 ms.
 const FLUENT_TOGETHER: usize = 3;
 
-/// Gaps in the carrier's numbering up to this long are filled with silence; beyond, the numbering is taken anew.
-const FILL_MAX: Duration = Duration::from_secs(1);
-
 /// One call's uplink.
 #[derive(Debug)]
 pub(super) struct Uplink {
     resampler: Resampler,
     vad: Energy,
-    last_chunk: Option<u64>,
+    sequence: Sequence,
     held: Held,
     recent: Recent,
     speech: Option<Speech>,
@@ -93,12 +92,14 @@ pub(super) struct Speech {
 /// Something wrong with a chunk's place in the stream. The audio is carried as well as it can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Irregularity {
-    /// The chunk had been received before, or is late: dropped.
+    /// The chunk had been received before: dropped.
     Duplicate,
     /// This many chunks are missing: filled with silence.
     Missing(u64),
     /// The numbering jumped: taken anew.
     Jump,
+    /// The numbering disagreed with the audio too often: not used for the rest of the call.
+    Numbering,
     /// The chunk is at a rate that was not announced: dropped.
     Rate,
 }
@@ -110,6 +111,7 @@ impl Irregularity {
             Self::Duplicate => "duplicate_chunk",
             Self::Missing(_) => "missing_chunk",
             Self::Jump => "chunk_jump",
+            Self::Numbering => "chunk_numbering",
             Self::Rate => "media_rate",
         }
     }
@@ -117,7 +119,7 @@ impl Irregularity {
     pub(super) const fn count(self) -> u64 {
         match self {
             Self::Missing(count) => count,
-            Self::Duplicate | Self::Jump | Self::Rate => 1,
+            Self::Duplicate | Self::Jump | Self::Numbering | Self::Rate => 1,
         }
     }
 }
@@ -137,7 +139,7 @@ impl Uplink {
         Self {
             resampler: Resampler::new(Rate::LINE, Rate::MODEL_IN),
             vad: Energy::new(Rate::LINE, vad::Config::default()),
-            last_chunk: None,
+            sequence: Sequence::default(),
             held: Held::default(),
             recent: Recent::default(),
             speech: None,
@@ -157,15 +159,18 @@ impl Uplink {
     ) -> Option<Irregularity> {
         let len = media.samples.len();
         self.totals.received += len as u64;
-        let irregularity =
-            if media.rate == Rate::LINE { self.place(media.chunk, len) } else { Some(Irregularity::Rate) };
+        let irregularity = if media.rate == Rate::LINE {
+            self.sequence.place(media.numbers, media.samples, now)
+        } else {
+            Some(Irregularity::Rate)
+        };
         match irregularity {
             Some(Irregularity::Duplicate | Irregularity::Rate) => {
                 self.totals.dropped += len as u64;
                 return irregularity;
             }
-            Some(Irregularity::Missing(count)) => self.fill(count, len),
-            Some(Irregularity::Jump) | None => {}
+            Some(Irregularity::Missing(count)) if route == Route::Model => self.fill(count, len),
+            Some(Irregularity::Missing(_) | Irregularity::Jump | Irregularity::Numbering) | None => {}
         }
         self.listen(media.samples, now);
         let budget = match route {
@@ -249,27 +254,7 @@ impl Uplink {
         totals.uplink_dropped_ms = Rate::LINE.millis(self.totals.dropped + self.held.unsent());
     }
 
-    /// Where a chunk belongs, by the carrier's numbering. Nothing is proportional to a number from the wire.
-    fn place(&mut self, chunk: Option<u64>, len: usize) -> Option<Irregularity> {
-        let (chunk, last) = (chunk?, self.last_chunk);
-        let near = (u64::from(Rate::LINE.0) * FILL_MAX.as_secs()) / len.max(1) as u64;
-        let Some(last) = last else {
-            self.last_chunk = Some(chunk);
-            return None;
-        };
-        let irregularity = match chunk.cmp(&last) {
-            Ordering::Greater if chunk - last == 1 => None,
-            Ordering::Greater if chunk - last <= near => Some(Irregularity::Missing(chunk - last - 1)),
-            Ordering::Less | Ordering::Equal if last - chunk <= near => {
-                return Some(Irregularity::Duplicate);
-            }
-            Ordering::Greater | Ordering::Less | Ordering::Equal => Some(Irregularity::Jump),
-        };
-        self.last_chunk = Some(chunk);
-        irregularity
-    }
-
-    /// Silence in the place of missing chunks, bounded by [`FILL_MAX`] because `place` said so.
+    /// Silence in the place of missing chunks, bounded because [`Sequence`] said so.
     fn fill(&mut self, count: u64, len: usize) {
         if self.held.is_empty() {
             let silence = vec![0; count as usize * len];
@@ -416,6 +401,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::carrier::Numbers;
 
     struct Line {
         uplink: Uplink,
@@ -430,7 +416,7 @@ mod tests {
 
         fn chunk(&mut self, chunk: Option<u64>, samples: &[i16], is_ready: bool) -> Option<Irregularity> {
             self.now += Duration::from_millis(20);
-            let media = Media { chunk, rate: Rate::LINE, samples };
+            let media = Media { numbers: Numbers::of_chunk(chunk), rate: Rate::LINE, samples };
             let route = if is_ready { Route::Model } else { Route::Hold };
             let sent = &mut self.sent;
             self.uplink.handle_media(media, self.now, route, |piece| match piece {
@@ -454,25 +440,6 @@ mod tests {
 
     fn speech(n: usize) -> Vec<i16> {
         (0..n).map(|i| if i % 8 < 4 { 4000 } else { -4000 }).collect()
-    }
-
-    #[rstest]
-    #[case::next(&[1, 2, 3], &[None, None, None], 60)]
-    #[case::twice(&[1, 2, 2], &[None, None, Some(Irregularity::Duplicate)], 40)]
-    #[case::late(&[1, 3, 2], &[None, Some(Irregularity::Missing(1)), Some(Irregularity::Duplicate)], 60)]
-    #[case::gap(&[1, 5], &[None, Some(Irregularity::Missing(3))], 100)]
-    #[case::longest_gap(&[1, 51], &[None, Some(Irregularity::Missing(49))], 1020)]
-    #[case::absurd(&[1, u64::MAX, 2, 3], &[None, Some(Irregularity::Jump), Some(Irregularity::Jump), None], 80)]
-    #[case::zero(&[0, 0, 1], &[None, Some(Irregularity::Duplicate), None], 40)]
-    fn chunks_out_of_order_change_content_only(
-        #[case] chunks: &[u64],
-        #[case] expected: &[Option<Irregularity>],
-        #[case] sent_ms: usize,
-    ) {
-        let mut line = Line::new();
-        let found: Vec<_> = chunks.iter().map(|&n| line.chunk(Some(n), &[0; 160], true)).collect();
-        assert_eq!(found, expected);
-        assert_eq!(line.sent.len(), sent_ms * 16);
     }
 
     /// Frames of speech and of silence by turns.
@@ -603,7 +570,7 @@ mod tests {
     fn on_the_line(line: &mut Line, samples: &[i16]) -> Vec<i16> {
         line.now += Duration::from_millis(20);
         let mut sent = Vec::new();
-        let media = Media { chunk: None, rate: Rate::LINE, samples };
+        let media = Media { numbers: Numbers::default(), rate: Rate::LINE, samples };
         line.uplink.handle_media(media, line.now, Route::Line, |piece| match piece {
             Piece::Line(samples) => sent.extend_from_slice(samples),
             Piece::Model(frame) => panic!("{frame:?} for nobody"),

@@ -34,9 +34,11 @@ pub enum Verb {
     Dial {
         number: String,
     },
-    /// Record what the caller says after a tone; with silence alone there is no recording (Twilio, `<Record>`).
+    /// Record what the caller says after a tone, then ask the URL `action` how to go on. With silence alone there is no
+    /// recording, and the next verb runs (Twilio, `<Record>`).
     Record {
         seconds_max: u32,
+        action: String,
     },
     /// Do not answer the call. Only as the first verb; not billed.
     Reject(Reason),
@@ -153,8 +155,9 @@ fn write_verb(out: &mut Out, verb: &Verb) -> io::Result<()> {
         Verb::Dial { number } => {
             out.create_element("Dial").write_text_content(BytesText::new(&legal(number)))?
         }
-        Verb::Record { seconds_max } => out
+        Verb::Record { seconds_max, action } => out
             .create_element("Record")
+            .with_attributes([("action", legal(action).as_str()), ("method", "POST")])
             .with_attribute(("maxLength", seconds_max.to_string().as_str()))
             .with_attribute(("playBeep", "true"))
             .write_empty()?,
@@ -231,7 +234,10 @@ mod tests {
     #[case(Verb::Say { text: "Sorry & <bye>".into(), language: None }, "<Say>Sorry &amp; &lt;bye&gt;</Say>")]
     #[case(Verb::Say { text: "Grüezi".into(), language: Some("de\"".into()) }, "<Say language=\"de&quot;\">Grüezi</Say>")]
     #[case(Verb::Dial { number: "+14155550142".into() }, "<Dial>+14155550142</Dial>")]
-    #[case(Verb::Record { seconds_max: 180 }, r#"<Record maxLength="180" playBeep="true"/>"#)]
+    #[case(
+        Verb::Record { seconds_max: 180, action: "https://a.example/r?a=1&b=2".into() },
+        r#"<Record action="https://a.example/r?a=1&amp;b=2" method="POST" maxLength="180" playBeep="true"/>"#
+    )]
     #[case(Verb::Reject(Reason::Rejected), "<Reject reason=\"rejected\"/>")]
     #[case(Verb::Reject(Reason::Busy), "<Reject reason=\"busy\"/>")]
     #[case(Verb::Redirect { url: "a < b".to_owned() }, "<Redirect method=\"POST\">a &lt; b</Redirect>")]

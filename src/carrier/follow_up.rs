@@ -23,12 +23,14 @@ pub enum FollowUp {
 }
 
 impl FollowUp {
-    /// The instructions for it.
-    pub fn verbs(&self) -> Vec<Verb> {
+    /// The instructions for it. `recorded` is the URL that the carrier asks how to go on after a message.
+    pub fn verbs(&self, recorded: &str) -> Vec<Verb> {
         match self {
             Self::HangUp => vec![Verb::Hangup],
             Self::Transfer { to } => vec![Verb::Dial { number: to.clone() }, Verb::Hangup],
-            Self::Voicemail => vec![Verb::Record { seconds_max: MESSAGE_MAX_S }, Verb::Hangup],
+            Self::Voicemail => {
+                vec![Verb::Record { seconds_max: MESSAGE_MAX_S, action: recorded.to_owned() }, Verb::Hangup]
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod answer;
 mod follow_up;
 mod overflow;
+pub mod party;
 pub mod signature;
 pub mod twilio;
 pub mod webhook;
@@ -36,6 +37,8 @@ pub enum Event<'a> {
     Unknown,
     /// A frame that could not be read: counted, never fatal.
     Malformed(Malformed),
+    /// The carrier has sent more than it may for too long.
+    Flooded,
     /// The carrier has not read for too long.
     Stalled,
     /// The socket ended, with the peer's close code if it sent one.
@@ -65,10 +68,27 @@ pub struct MediaFormat {
 /// One chunk of caller audio, already decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Media<'a> {
-    /// Counts media messages from 1; `None` where the carrier does not number them.
-    pub chunk: Option<u64>,
+    pub numbers: Numbers,
     pub rate: Rate,
     pub samples: &'a [i16],
+}
+
+/// What the carrier says about a chunk's place; `None` for what is missing or no number. Nothing says that it is true.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Counts media messages.
+    pub chunk: Option<u64>,
+    /// Milliseconds since the stream began.
+    pub timestamp: Option<u64>,
+    /// Counts all messages.
+    pub sequence: Option<u64>,
+}
+
+impl Numbers {
+    /// Of a carrier that numbers its chunks and says nothing more.
+    pub const fn of_chunk(chunk: Option<u64>) -> Self {
+        Self { chunk, timestamp: None, sequence: None }
+    }
 }
 
 /// What the carrier is told.

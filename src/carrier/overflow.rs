@@ -35,19 +35,19 @@ impl Overflow {
     /// The carrier refuses to read longer texts (Twilio, `<Say>`).
     pub const SAY_CHARACTERS_MAX: usize = 4096;
 
-    /// The instructions for it.
-    pub fn verbs(&self) -> Vec<Verb> {
+    /// The instructions for it. `recorded` is the URL that the carrier asks how to go on after a message.
+    pub fn verbs(&self, recorded: &str) -> Vec<Verb> {
         let say = |text: &String| Verb::Say { text: text.clone(), language: self.language.clone() };
-        self.say.iter().map(say).chain(self.then.verbs()).collect()
+        self.say.iter().map(say).chain(self.then.verbs(recorded)).collect()
     }
 }
 
 impl Then {
-    fn verbs(&self) -> Vec<Verb> {
+    fn verbs(&self, recorded: &str) -> Vec<Verb> {
         match self {
-            Self::HangUp => FollowUp::HangUp.verbs(),
-            Self::Transfer { to } => FollowUp::Transfer { to: to.clone() }.verbs(),
-            Self::Voicemail => FollowUp::Voicemail.verbs(),
+            Self::HangUp => FollowUp::HangUp.verbs(recorded),
+            Self::Transfer { to } => FollowUp::Transfer { to: to.clone() }.verbs(recorded),
+            Self::Voicemail => FollowUp::Voicemail.verbs(recorded),
             Self::Redirect { url } => vec![Verb::Redirect { url: url.clone() }],
         }
     }
@@ -64,7 +64,11 @@ mod tests {
     #[case(None, Then::HangUp, "<Hangup/>")]
     #[case(Some("Busy."), Then::HangUp, "<Say language=\"de-DE\">Busy.</Say><Hangup/>")]
     #[case(None, Then::Transfer { to: "+14155550142".into() }, "<Dial>+14155550142</Dial><Hangup/>")]
-    #[case(None, Then::Voicemail, "<Record maxLength=\"180\" playBeep=\"true\"/><Hangup/>")]
+    #[case(
+        None,
+        Then::Voicemail,
+        "<Record action=\"https://a.example/recorded\" method=\"POST\" maxLength=\"180\" playBeep=\"true\"/><Hangup/>"
+    )]
     #[case(
         Some("One moment."),
         Then::Redirect { url: "https://b.example.com/twilio/voice".into() },
@@ -77,6 +81,9 @@ mod tests {
         #[case] verbs: &str,
     ) {
         let overflow = Overflow { say: say.map(str::to_owned), language: Some("de-DE".into()), then };
-        assert!(document(&overflow.verbs()).ends_with(&format!("<Response>{verbs}</Response>")));
+        assert!(
+            document(&overflow.verbs("https://a.example/recorded"))
+                .ends_with(&format!("<Response>{verbs}</Response>"))
+        );
     }
 }

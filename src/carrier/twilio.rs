@@ -1,16 +1,18 @@
 //! Twilio Media Streams: JSON text frames with base64 mu-law, both ways (Twilio, "Media Streams - WebSocket
 //! messages").
 //!
-//! Strict in what would be misheard (payload, track, stream, digit), lenient in what nobody needs: counters may
-//! be numbers or strings or nonsense, unknown events and fields are ignored, and compatible carriers leave out
-//! stream ids and tracks. Knows nothing of sockets, and not what a call makes of the events.
+//! Strict in what would be misheard (payload, track, stream, digit), lenient in the rest: counters may be numbers or
+//! strings or nonsense, unknown events and fields are ignored, compatible carriers leave out ids and tracks, and a message
+//! that is written otherwise than documented is read for what it says. Knows nothing of sockets, and not what a call
+//! makes of the events.
 
+mod lenient;
 mod wire;
 
 use std::fmt::Write as _;
 
-use self::wire::{Format, MediaBody, Message, Text};
-use super::{Command, Event, Malformed, Media, Start};
+use self::wire::{Counter, Format, MediaBody, Message, Text};
+use super::{Command, Event, Malformed, Media, Numbers, Start};
 use crate::audio::{Frame, Rate, g711};
 use crate::base64;
 use crate::id::MarkId;
@@ -33,6 +35,8 @@ pub struct Codec {
     /// The stream announced by `start`.
     stream: Option<Stream>,
     samples: Vec<i16>,
+    /// What was odd about the last message that was read all the same.
+    oddity: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -49,14 +53,24 @@ impl Codec {
 
     /// The event of one text frame. Does not allocate for media, once the buffers have grown.
     pub fn decode<'a>(&'a mut self, text: &'a [u8]) -> Result<Event<'a>, Malformed> {
-        let message = wire::parse(text)?;
+        let message = match wire::parse(text) {
+            Some(message) => message,
+            None => {
+                let (message, oddity) = lenient::parse(text)?;
+                self.oddity = Some(oddity);
+                message
+            }
+        };
         match message.event.as_ref() {
             "connected" => return Ok(Event::Connected),
             "start" => return self.start(message).map(Event::Start),
             _ => self.check_stream(message.stream_sid.as_deref())?,
         }
         match message.event.as_ref() {
-            "media" => self.media(message.media.ok_or(Malformed::Field)?).map(Event::Media),
+            "media" => {
+                let sequence = message.sequence_number.and_then(|counter| counter.0);
+                self.media(message.media.ok_or(Malformed::Field)?, sequence).map(Event::Media)
+            }
             "mark" => Ok(Event::Mark(message.mark.and_then(|mark| mark_id(&mark.name?)))),
             "dtmf" => {
                 digit(&message.dtmf.and_then(|dtmf| dtmf.digit).ok_or(Malformed::Field)?).map(Event::Dtmf)
@@ -64,6 +78,11 @@ impl Codec {
             "stop" => Ok(Event::Stop),
             _ => Ok(Event::Unknown),
         }
+    }
+
+    /// What was odd about a message that was read all the same, once.
+    pub const fn take_oddity(&mut self) -> Option<&'static str> {
+        self.oddity.take()
     }
 
     /// Appends the frame of a command; one of media allocates at most once, where `out` must grow. Appends nothing for
@@ -95,7 +114,9 @@ impl Codec {
     /// A frame without an id is of this stream: a socket carries only one.
     fn check_stream(&self, sid: Option<&str>) -> Result<(), Malformed> {
         match (&self.stream, sid) {
-            (Some(stream), Some(sid)) if stream.sid != sid => Err(Malformed::ForeignStream),
+            (Some(stream), Some(sid)) if !stream.sid.is_empty() && stream.sid != sid => {
+                Err(Malformed::ForeignStream)
+            }
             _ => Ok(()),
         }
     }
@@ -103,8 +124,9 @@ impl Codec {
     fn start(&mut self, message: Message<'_>) -> Result<Box<Start>, Malformed> {
         let outer = message.stream_sid.as_deref();
         let body = message.start.ok_or(Malformed::Field)?;
-        let sid = body.stream_sid.as_deref().or(outer).ok_or(Malformed::Field)?;
-        if sid.is_empty() || sid.len() > STREAM_SID_BYTES_MAX {
+        // Carriers that leave the id out need none in return: a socket carries one stream.
+        let sid = body.stream_sid.as_deref().or(outer).unwrap_or_default();
+        if sid.len() > STREAM_SID_BYTES_MAX {
             return Err(Malformed::Field);
         }
         if outer.is_some_and(|outer| outer != sid) {
@@ -114,17 +136,17 @@ impl Codec {
         let json = serde_json::to_string(sid).map_err(|_| Malformed::Field)?;
         let start = Start {
             stream_sid: sid.to_owned(),
-            call_sid: body.call_sid.ok_or(Malformed::Field)?.into_string(),
+            call_sid: body.call_sid.map(Text::into_string).unwrap_or_default(),
             account_sid: body.account_sid.map(Text::into_string).unwrap_or_default(),
-            format: body.media_format.and_then(Format::known).ok_or(Malformed::Field)?,
+            format: body.media_format.unwrap_or_default().known(),
             parameters: body.custom_parameters.unwrap_or_default().0,
         };
         self.stream = Some(Stream { sid: start.stream_sid.clone(), json });
         Ok(Box::new(start))
     }
 
-    fn media(&mut self, body: MediaBody<'_>) -> Result<Media<'_>, Malformed> {
-        if !matches!(body.track.as_deref(), None | Some("inbound" | "inbound_track")) {
+    fn media(&mut self, body: MediaBody<'_>, sequence: Option<u64>) -> Result<Media<'_>, Malformed> {
+        if body.track.as_deref().is_some_and(is_other_track) {
             return Err(Malformed::Track);
         }
         let payload = body.payload.ok_or(Malformed::Field)?;
@@ -145,8 +167,9 @@ impl Codec {
         }
         self.samples.clear();
         g711::decode_into(&bytes[..len], &mut self.samples);
+        let number = |counter: Option<Counter>| counter?.0;
         Ok(Media {
-            chunk: body.chunk.and_then(|counter| counter.0),
+            numbers: Numbers { chunk: number(body.chunk), timestamp: number(body.timestamp), sequence },
             rate: Rate::LINE,
             samples: &self.samples,
         })
@@ -157,8 +180,11 @@ impl Codec {
 fn open(out: &mut String, event: &str, stream: &Stream) {
     out.push_str("{\"event\":\"");
     out.push_str(event);
-    out.push_str("\",\"streamSid\":");
-    out.push_str(&stream.json);
+    out.push('"');
+    if !stream.sid.is_empty() {
+        out.push_str(",\"streamSid\":");
+        out.push_str(&stream.json);
+    }
 }
 
 fn push_payload(frame: &Frame, out: &mut String) {
@@ -177,8 +203,14 @@ fn mark_id(name: &str) -> Option<MarkId> {
     number.parse().ok().filter(|_| is_canonical).map(MarkId)
 }
 
+/// Whether a track is not the caller's. What is not known is: a socket that is sent to carries one track.
+fn is_other_track(track: &str) -> bool {
+    !matches!(track, "inbound" | "inbound_track")
+        && track.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("outbound"))
+}
+
 fn digit(text: &str) -> Result<char, Malformed> {
-    let mut chars = text.chars();
+    let mut chars = text.trim().chars().map(|c| c.to_ascii_uppercase());
     match (chars.next(), chars.next()) {
         (Some(digit @ ('0'..='9' | '*' | '#' | 'A'..='D')), None) => Ok(digit),
         _ => Err(Malformed::Digit),

@@ -27,7 +27,7 @@ struct Which {
     /// The carrier's SID of the call, or its call id.
     #[arg(long, value_name = "SID")]
     call: Option<String>,
-    /// The number of a caller, as the log has it; or of a person we called.
+    /// The number or SIP address of a caller, in any usual spelling; or of a person we called.
     #[arg(long, value_name = "NUMBER")]
     caller: Option<String>,
 }

@@ -326,7 +326,11 @@ fn a_secret_in_the_file_names_its_variable_and_not_its_value(
 #[case("agents = [{ name = ' ' }]", "agents[0].name: is empty")]
 #[case("agents = [{ prompt = '' }]", "agents[0].prompt: is empty")]
 #[case("agents = [{ business_id = '' }]", "agents[0].business_id: is empty")]
-#[case("agents = [{ number = '415 555' }]", "agents[0].number: is not an E.164 number")]
+#[case("agents = [{ number = '415 555' }]", "agents[0].number: is neither an E.164 number nor a SIP address")]
+#[case(
+    "agents = [{ name = 'a', number = '+14155550123' }, { name = 'b', number = 'sip:+14155550123@acme.example' }]",
+    "agents[1].number: sip:+14155550123@acme.example is answered by agents[0] already"
+)]
 #[case("agents = [{ voice = 'Cora' }]", "agents[0].voice: the service has no voice \"Cora\"")]
 #[case("agents = [{ language = 'English' }]", "agents[0].language: is not a BCP-47 language tag")]
 #[case("agents = [{ temperature = 2.5 }]", "agents[0].temperature: 2.5 is not between 0 and 2")]

@@ -263,6 +263,7 @@ fn receive(incoming: Incoming, caller: &mut Caller, board: &Board) -> Result<(),
     match incoming {
         Incoming::Text(text) => caller.handle_text(&text, Instant::now(), &mut board.tally()),
         Incoming::Binary(_) => board.tally().losses.violations += 1,
+        Incoming::Noise(_) => {}
         Incoming::Closed(_) => return Err(Trouble::Failed("server closed the stream".to_owned())),
         Incoming::Stalled => return Err(Trouble::Failed("server does not read".to_owned())),
     }
@@ -281,7 +282,7 @@ fn follow(document: &str, url: &str) -> Result<Stream, Trouble> {
             Verb::Hangup => "hung up",
             Verb::Redirect(_) => "sent to another address",
             Verb::Unknown(name) if name == "Dial" => "connected with somebody else",
-            Verb::Unknown(name) if name == "Record" => "asked to leave a message",
+            Verb::Record { .. } => "asked to leave a message",
             Verb::Connect { stream: None, .. } | Verb::Pause(_) | Verb::Say(_) | Verb::Unknown(_) => continue,
         };
         return Err(Trouble::Refused(refused.to_owned()));

@@ -49,6 +49,11 @@ impl Bell {
         has_rung || !self.is_armed
     }
 
+    /// Whether the source had nothing when it was last looked at.
+    pub const fn is_armed(&self) -> bool {
+        self.is_armed
+    }
+
     /// With what to poll the source.
     pub fn waker(&self) -> Waker {
         self.waker.clone()

@@ -21,6 +21,9 @@ use super::bell::Bell;
 /// Audio messages that may wait for a peer that does not read: half a second of 20 ms frames.
 const AUDIO_MAX: usize = 25;
 
+/// Pings, pongs and parts of messages until they are told: a peer that means well sends one now and then.
+const NOISE_TOLD: u32 = 25;
+
 /// How long a peer may take for the closing handshake.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
@@ -32,6 +35,8 @@ const FINISH_MAX: Duration = Duration::from_millis(250);
 pub enum Incoming {
     Text(Bytes),
     Binary(Bytes),
+    /// So many pings, pongs and parts of messages came that are nothing to read. Told for [`NOISE_TOLD`] of them.
+    Noise(u32),
     /// The connection is over. Told once; the link is of no use any more.
     Closed(Closure),
     /// The peer has not taken what was sent for [`STALL_MAX`].
@@ -88,6 +93,9 @@ pub struct Link<S, M> {
     bell: Bell,
     /// Whether the socket was read when it was last looked at.
     was_read: bool,
+    /// Arrivals that were no message, since they were told.
+    noise: u32,
+    is_closed_by_peer: bool,
 }
 
 impl<S, M, E> Link<S, M>
@@ -106,6 +114,8 @@ where
             stall: None,
             bell: Bell::default(),
             was_read: false,
+            noise: 0,
+            is_closed_by_peer: false,
         }
     }
 
@@ -135,8 +145,12 @@ where
         poll_fn(|cx| self.poll(cx, read)).await
     }
 
-    /// Sends what is queued and the close frame, and waits a bounded time for the peer's.
+    /// Sends what is queued and the close frame, and waits a bounded time for the peer's. A close frame of the peer is
+    /// answered instead (RFC 6455 section 5.5.1).
     pub async fn close(mut self, code: u16) {
+        if self.is_closed_by_peer {
+            return self.finish().await;
+        }
         self.queue.push_back((Kind::Control, M::close(code)));
         let closing = async {
             if poll_fn(|cx| self.poll_send(cx)).await.is_ok() {
@@ -149,18 +163,34 @@ where
 
     /// The peer has sent its close frame: answers it and waits a short time until the transport is closed.
     pub async fn finish(mut self) {
-        let _ = timeout(FINISH_MAX, async { while let Some(Ok(_)) = self.socket.next().await {} }).await;
+        let finishing = async {
+            // The library has put its answer into the write buffer.
+            let _ = self.socket.flush().await;
+            while let Some(Ok(_)) = self.socket.next().await {}
+        };
+        let _ = timeout(FINISH_MAX, finishing).await;
     }
 
     /// Leaves the socket alone while it has nothing and nothing is to be done for it.
     fn poll(&mut self, cx: &Context<'_>, read: bool) -> Poll<Incoming> {
-        let has_news = self.bell.listen(cx) || read != self.was_read;
+        let was_armed = self.bell.is_armed();
+        let is_woken = self.bell.listen(cx) && was_armed;
+        let has_news = is_woken || !was_armed || read != self.was_read;
         if !has_news && self.may_wait() {
             return Poll::Pending;
         }
+        // What wakes a socket that has nothing to send is something to read.
+        let is_arrival = is_woken && read && self.may_wait();
         self.was_read = read;
         let waker = self.bell.waker();
-        let polled = self.poll_next(&mut Context::from_waker(&waker), read && has_news);
+        let mut polled = self.poll_next(&mut Context::from_waker(&waker), read && has_news);
+        if is_arrival && polled.is_pending() {
+            self.noise += 1;
+        }
+        if self.noise >= NOISE_TOLD && polled.is_pending() {
+            polled = Poll::Ready(Incoming::Noise(std::mem::take(&mut self.noise)));
+        }
+        self.is_closed_by_peer |= matches!(polled, Poll::Ready(Incoming::Closed(Closure::Frame { .. })));
         self.bell.arm(&polled);
         polled
     }
@@ -226,7 +256,11 @@ where
                     None => {
                         self.is_dirty = true;
                         let _ = self.poll_send(cx);
-                        continue;
+                        self.noise += 1;
+                        if self.noise < NOISE_TOLD {
+                            continue;
+                        }
+                        Incoming::Noise(std::mem::take(&mut self.noise))
                     }
                 },
                 Some(Err(error)) => Incoming::Closed(Closure::Broken(error.to_string())),
@@ -390,6 +424,48 @@ mod tests {
         };
         let ((), received) = tokio::join!(link.close(1000), read);
         assert_eq!(received, ["mark", "clear"]);
+    }
+
+    #[tokio::test]
+    async fn a_close_frame_is_answered_with_a_close_frame() {
+        let (mut link, mut far) = pair(1 << 16).await;
+        link.send("lost", Kind::Audio);
+        let frame = tungstenite::protocol::CloseFrame { code: 1001.into(), reason: "".into() };
+        far.close(Some(frame)).await.unwrap();
+        while !matches!(link.next(true).await, Incoming::Closed(_)) {}
+        let read = async {
+            while let Some(message) = far.next().await {
+                if let Ok(tungstenite::Message::Close(answer)) = message {
+                    return answer.map(|frame| u16::from(frame.code));
+                }
+            }
+            None
+        };
+        let ((), answer) = tokio::join!(link.close(1000), read);
+        assert_eq!(answer, Some(1001));
+    }
+
+    #[tokio::test]
+    async fn pings_and_parts_of_messages_are_told_by_number() {
+        use tungstenite::protocol::frame::Frame;
+        use tungstenite::protocol::frame::coding::{Data, OpCode};
+        let (mut link, mut far) = pair(1 << 20).await;
+        for _ in 0..60 {
+            far.send(tungstenite::Message::Ping(Bytes::new())).await.unwrap();
+        }
+        assert_eq!(link.next(true).await, Incoming::Noise(NOISE_TOLD));
+        assert_eq!(link.next(true).await, Incoming::Noise(NOISE_TOLD));
+        let fragments = async {
+            let first = Frame::message(Bytes::new(), OpCode::Data(Data::Text), false);
+            far.send(tungstenite::Message::Frame(first)).await.unwrap();
+            for _ in 0..40 {
+                let part = Frame::message(Bytes::new(), OpCode::Data(Data::Continue), false);
+                far.send(tungstenite::Message::Frame(part)).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let (incoming, ()) = tokio::join!(link.next(true), fragments);
+        assert_eq!(incoming, Incoming::Noise(NOISE_TOLD));
     }
 
     #[tokio::test]

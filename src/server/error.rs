@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::body;
 use super::rejections::Reason;
 use crate::carrier::signature::Refusal;
-use crate::carrier::webhook::TooManyParameters;
+use crate::carrier::webhook::{Incomplete, OddName, TooManyParameters};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -35,6 +35,10 @@ pub(super) enum Error {
     TooManyParameters(#[from] TooManyParameters),
     #[error("{refusal} for {url}: {}", remedy(*refusal))]
     Signature { refusal: Refusal, url: String },
+    #[error(transparent)]
+    FieldName(#[from] OddName),
+    #[error(transparent)]
+    Incomplete(#[from] Incomplete),
     #[error("the request is of another account than twilio.account_sid")]
     ForeignAccount,
     #[error(
@@ -68,7 +72,9 @@ impl Error {
         match self {
             Self::NoAuthToken | Self::NoPublicUrl | Self::Evicted => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyUnreadable | Self::TooManyParameters(_) => StatusCode::BAD_REQUEST,
+            Self::BodyUnreadable | Self::TooManyParameters(_) | Self::FieldName(_) | Self::Incomplete(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Method | Self::OtherMethod => StatusCode::METHOD_NOT_ALLOWED,
@@ -90,6 +96,8 @@ impl Error {
             Self::MediaType { .. } => "media_type",
             Self::Method | Self::OtherMethod => "method",
             Self::TooManyParameters(_) => "too_many_fields",
+            Self::FieldName(_) => "field_name",
+            Self::Incomplete(_) => "incomplete",
             Self::Signature { refusal: Refusal::Missing, .. } => "signature_missing",
             Self::Signature { .. } => "signature",
             Self::ForeignAccount => "foreign_account",

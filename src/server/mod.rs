@@ -42,6 +42,7 @@ pub fn router(state: Arc<State>) -> Router {
         .route(webhook::VOICE, post(webhook::voice).get(webhook::voice))
         .route(webhook::RESUME, post(webhook::resume).get(webhook::resume))
         .route(webhook::STATUS, post(webhook::status).get(webhook::status))
+        .route(webhook::RECORDED, post(webhook::recorded).get(webhook::recorded))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&state), health::watch))
         .merge(health())
         .route(media::ROUTE, get(media::open))

@@ -15,13 +15,15 @@ use super::error::Error;
 use super::limits::{Parties, Place};
 use super::media;
 use super::public_url::PublicUrl;
+use super::refused::Refusal;
 use super::state::Seat;
-use super::tokens::{Admitted, Desk, Full, Token};
+use super::tokens::{Admitted, Desk, Full, Origin, Token};
 use super::webhook;
 use crate::call::Admission;
 use crate::call::context::{Context, Direction, UNKNOWN};
 use crate::call::record::{Ending, Ledger, Limit, Record};
 use crate::carrier::answer::{self, Reason, Stream, Verb};
+use crate::carrier::party::Party;
 use crate::carrier::webhook::{self as form, VoiceRequest};
 use crate::time::WallClock;
 
@@ -43,23 +45,28 @@ pub(super) fn receive(state: &State, request: &VoiceRequest, now: Instant) -> Re
     let call_sid = request.call_sid.as_deref();
     // Held to the end, so that of two equal requests one is the repetition.
     let mut desk = state.desk();
-    if let Some(answer) = call_sid.and_then(|call_sid| repeated(&desk, call_sid, now)) {
+    if let Some(answer) = repeated(&desk, request, now) {
         tracing::debug!("a webhook came again");
         return Ok(answer);
     }
-    let seat = state.seat(request.to.as_deref().unwrap_or_default());
+    let seat = state.seat(request.ours());
     match admit(state, &desk, request, seat, now) {
         Ok((seat, place)) => {
             let call = open(state, request, seat, now);
             let admitted = Box::new(Admitted { call, place });
-            let document = desk.admit(call_sid, admitted, now, |token| connect(url, seat, token));
+            let origin = Origin::of(request);
+            let document = desk.admit(origin, admitted, now, |token| connect(url, seat, token));
+            if let Some(call_sid) = call_sid {
+                state.bridge.forget_follow_up(call_sid);
+            }
             state.note_issued();
             Ok(Answer::Admitted(document))
         }
         Err(ending) => {
             let document = refusal(seat, &ending);
             if let Some(call_sid) = call_sid {
-                desk.refused.remember(call_sid, Arc::clone(&document), now);
+                let answer = Refusal::new(&document, request.idempotency_token.as_deref(), now);
+                desk.refused.remember(call_sid, answer);
             }
             drop(desk);
             refuse(state, request, seat, ending, now);
@@ -68,10 +75,13 @@ pub(super) fn receive(state: &State, request: &VoiceRequest, now: Instant) -> Re
     }
 }
 
-/// What this call was answered a moment ago.
-fn repeated(desk: &Desk, call_sid: &str, now: Instant) -> Option<Answer> {
-    let admitted = desk.document(call_sid, now).map(|document| Answer::Admitted(document.to_owned()));
-    admitted.or_else(|| desk.refused.document(call_sid, now).map(Answer::Refused))
+/// What this request was answered when it came before. The carrier repeats a request with the same idempotency token; a
+/// call that asks again otherwise, as after a menu, gets a stream of its own.
+fn repeated(desk: &Desk, request: &VoiceRequest, now: Instant) -> Option<Answer> {
+    let call_sid = request.call_sid.as_deref()?;
+    let token = request.idempotency_token.as_deref();
+    let admitted = desk.document(call_sid, token, now).map(|document| Answer::Admitted(document.to_owned()));
+    admitted.or_else(|| desk.refused.document(call_sid, token, now).map(Answer::Refused))
 }
 
 /// Who answers the call, and its place among those that run; or how it ends here.
@@ -88,7 +98,9 @@ fn admit<'a>(
     let seat = seat.ok_or(Ending::AgentUnknown)?;
     let overloaded = |cause| Ending::Overloaded { cause };
     desk.check().map_err(|Full| overloaded(Limit::Tokens))?;
-    let parties = Parties { caller: request.caller(), number: request.number() };
+    let text = |party: Option<&Party>| party.map(ToString::to_string);
+    let (caller, number) = (text(request.caller()), text(request.number()));
+    let parties = Parties { caller: caller.as_deref(), number: number.as_deref() };
     let place = state.limits.admit(parties, now).map_err(overloaded)?;
     Ok((seat, place))
 }
@@ -128,6 +140,7 @@ fn begin(request: &VoiceRequest, seat: Option<&Seat>, now: Instant) -> (Context,
 
 fn context(request: &VoiceRequest, seat: Option<&Seat>, wall: OffsetDateTime) -> Context {
     let known = |field: &Option<String>| field.clone().unwrap_or_else(|| UNKNOWN.to_owned());
+    let party = |party: &Option<Party>| party.as_ref().map_or_else(|| UNKNOWN.to_owned(), Party::to_string);
     let mut context = Context {
         carrier: "twilio".to_owned(),
         call_sid: known(&request.call_sid),
@@ -137,8 +150,8 @@ fn context(request: &VoiceRequest, seat: Option<&Seat>, wall: OffsetDateTime) ->
             Some(form::Direction::Outbound) => Direction::Outbound,
             None => Direction::Unknown,
         },
-        from: known(&request.from),
-        to: known(&request.to),
+        from: party(&request.from),
+        to: party(&request.to),
         ..Context::unknown(wall)
     };
     if let Some(Seat { agent, parameters, .. }) = seat {
@@ -264,15 +277,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_refused_calls_takes_nothing_from_those_that_are_admitted() {
-        let number = || Some("+1".to_owned());
-        let (state, mut log) = state_of(Agent { number: number(), ..Agent::default() }, limits::Config::NONE);
+        let number = "+13125550142";
+        let agent = Agent { number: Some(number.to_owned()), ..Agent::default() };
+        let (state, mut log) = state_of(agent, limits::Config::NONE);
         let sweeper = tokio::spawn(Arc::clone(&state).sweep());
         let now = || tokio::time::Instant::now().into_std();
         for number in 0..20_000 {
             let answer = receive(&state, &request(&format!("CA{number}")), now()).unwrap();
             assert!(matches!(answer, Answer::Refused(document) if document.contains("rejected")));
         }
-        let known = VoiceRequest { to: number(), ..request("CA") };
+        let known = VoiceRequest { to: Some(Party::parse(number)), ..request("CA") };
         assert!(matches!(receive(&state, &known, now()).unwrap(), Answer::Admitted(_)));
         assert_eq!(endings(&mut log), vec![Ending::AgentUnknown; 500], "some are in the log");
         pass(tokens::LIFE + Duration::from_millis(2)).await;
@@ -342,7 +356,10 @@ mod tests {
     #[rstest]
     #[case::of_a_caller("+14155550123", None, Limit::CallerRate)]
     #[case::of_a_number("anonymous", None, Limit::NumberRate)]
+    #[case::of_a_caller_by_sip("sip:+14155550123@10.0.0.7:5060;user=phone", None, Limit::CallerRate)]
     #[case::of_a_number_spelled("+266696687", Some(form::Direction::Inbound), Limit::NumberRate)]
+    #[case::of_a_number_private("sip:anonymous@anonymous.invalid", None, Limit::NumberRate)]
+    #[case::of_a_number_empty("", None, Limit::NumberRate)]
     #[tokio::test]
     async fn calls_that_come_too_often_are_refused(
         #[case] from: &str,
@@ -357,7 +374,7 @@ mod tests {
         let (state, mut log) = state_of(Agent::default(), limits);
         let now = Instant::now();
         for number in 0..4 {
-            let (from, to) = (Some(from.to_owned()), Some("+13125550142".to_owned()));
+            let (from, to) = (Some(Party::parse(from)), Some(Party::parse("+13125550142")));
             let request = VoiceRequest { from, to, direction, ..request(&format!("CA{number}")) };
             receive(&state, &request, now).unwrap();
         }
@@ -375,12 +392,101 @@ mod tests {
         };
         let (state, mut log) = state_of(Agent::default(), limits);
         for number in 0..5 {
-            let (from, to) = (Some("+13125550142".to_owned()), Some("+14155550123".to_owned()));
+            let (from, to) = (Some(Party::parse("+13125550142")), Some(Party::parse("+14155550123")));
             let direction = Some(form::Direction::Outbound);
             let request = VoiceRequest { from, to, direction, ..request(&format!("CA{number}")) };
             receive(&state, &request, Instant::now()).unwrap();
         }
         assert_eq!(endings(&mut log), []);
+    }
+
+    /// The first agent answers for the number, the second for a SIP address, the third for a number that ends alike, and
+    /// the fourth, if there is one, for all others.
+    #[rstest]
+    #[case::the_number("+13125550142", None, "sales", "sales")]
+    #[case::sip("sip:+13125550142@acme.sip.us1.twilio.com;user=phone", None, "sales", "sales")]
+    #[case::port("sips:+13125550142@acme.example:5061;transport=tls", None, "sales", "sales")]
+    #[case::tel("tel:+1-312-555-0142", None, "sales", "sales")]
+    #[case::no_plus("13125550142", None, "sales", "sales")]
+    #[case::space_for_plus(" 13125550142", None, "sales", "sales")]
+    #[case::national_of_one("3125550142", None, "sales", "sales")]
+    #[case::national_of_two("2079460000", None, "refused", "refused")]
+    #[case::part_of_a_number("5550142", None, "refused", "default")]
+    #[case::address("sip:Front.Desk@acme.sip.ie1.twilio.com:5061", None, "desk", "desk")]
+    #[case::address_elsewhere("sip:front.desk@other.example", None, "refused", "default")]
+    #[case::another_number("+13125550199", None, "refused", "default")]
+    #[case::withheld("anonymous", None, "refused", "default")]
+    #[case::we_call("+14155550123", Some("+13125550142"), "sales", "sales")]
+    #[case::we_call_them("+13125550142", Some("sip:front.desk@acme.sip.twilio.com"), "desk", "desk")]
+    #[tokio::test]
+    async fn a_call_finds_the_agent_of_its_party(
+        #[case] to: &str,
+        #[case] from: Option<&str>,
+        #[case] alone: &str,
+        #[case] with_default: &str,
+    ) {
+        let agent = |name: &str, number: Option<&str>| {
+            Arc::new(Agent { name: name.into(), number: number.map(str::to_owned), ..Agent::default() })
+        };
+        let mut agents = vec![
+            agent("sales", Some("+13125550142")),
+            agent("desk", Some("sip:front.desk@acme.sip.twilio.com")),
+            agent("london", Some("+442079460000")),
+            agent("prague", Some("+4202079460000")),
+        ];
+        for expected in [alone, with_default] {
+            let (store, mut log) = Handle::pair(64);
+            let config =
+                Config { public_url: Some("https://voice.example.com".to_owned()), ..Config::default() };
+            let bridge = Arc::new(Bridge::new(store, Offer::live(dialer())));
+            let state = State::new(&config, vec![Secret::new("12345")], agents.clone(), bridge).unwrap();
+            let request = VoiceRequest {
+                from: Some(Party::parse(from.unwrap_or("+14155550123"))),
+                to: Some(Party::parse(to)),
+                direction: from.map(|_| form::Direction::Outbound),
+                ..request("CA1")
+            };
+            let answer = receive(&state, &request, Instant::now()).unwrap();
+            let agent = match (answer, entry(&mut log).unwrap().record) {
+                (Answer::Admitted(_), Record::Opened(context)) => context.agent,
+                (Answer::Refused(_), _) => "refused".to_owned(),
+                (answer, record) => panic!("{answer:?} {record:?}"),
+            };
+            assert_eq!(agent, expected);
+            agents.push(Arc::new(Agent { name: "default".into(), ..Agent::default() }));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_asks_anew_after_its_stream_gets_another_one_and_a_repetition_does_not() {
+        let (state, mut log) = state();
+        let now = Instant::now();
+        let ask = |token: &str| {
+            let request = VoiceRequest { idempotency_token: Some(token.to_owned()), ..request("CA1") };
+            let Ok(Answer::Admitted(document)) = receive(&state, &request, now) else { panic!("refused") };
+            document
+        };
+        let open = |document: &str| {
+            let (_, path) = document.split_once("/media/").unwrap();
+            let token = Token::parse(path.split('"').next().unwrap()).unwrap();
+            state.desk().take(token, now).is_ok()
+        };
+        let first = ask("i1");
+        assert_eq!((ask("i1"), ask("i2")), (first.clone(), first.clone()), "its stream has not come");
+        assert!(open(&first));
+        assert_eq!(ask("i1"), first, "the carrier repeats itself");
+        let second = ask("i3");
+        assert!(second != first && open(&second));
+        let third = ask("i4");
+        assert!(third != second && open(&third));
+        let opened: Vec<_> = std::iter::from_fn(|| entry(&mut log)).collect();
+        assert_eq!(opened.len(), 3);
+        assert!(
+            opened
+                .iter()
+                .all(|entry| matches!(&entry.record, Record::Opened(context) if context.call_sid == "CA1"))
+        );
+        assert!(opened[0].call != opened[1].call && opened[1].call != opened[2].call);
     }
 
     #[tokio::test]

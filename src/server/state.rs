@@ -1,6 +1,7 @@
 //! What the routes share: who is believed, who answers, and which streams are expected.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -12,14 +13,17 @@ use super::limits::{self, Limits};
 use super::public_url::{InvalidPublicUrl, PublicUrl};
 use super::rejections::{self, Rejections};
 use super::tokens::Desk;
+use super::webhook;
 use super::{Api, Config};
 use crate::bridge::Bridge;
 use crate::call::Admission;
 use crate::call::agent::Agent;
 use crate::call::record::{Ending, Record};
 use crate::carrier::answer::{self, Parameter, ParameterTooLong, Reason, Verb};
+use crate::carrier::party::{Fit, Party};
 use crate::carrier::signature::{self, Content};
 use crate::secret::Secret;
+use crate::time::Throttle;
 
 /// The state of a server.
 #[derive(Debug)]
@@ -45,6 +49,8 @@ pub struct State {
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) agent: Arc<Agent>,
+    /// Whom it answers for; `None`: for every party that no other agent has.
+    party: Option<Party>,
     pub(super) parameters: Vec<Parameter>,
     /// The answer to its calls for which there is no room.
     pub(super) overflow: Arc<str>,
@@ -75,13 +81,15 @@ impl State {
         bridge: Arc<Bridge>,
     ) -> Result<Self, Invalid> {
         let public_url = config.public_url.as_deref().map(PublicUrl::parse).transpose()?;
+        let recorded = public_url.as_ref().map(|url| url.webhook(webhook::RECORDED)).unwrap_or_default();
+        let seats = agents.into_iter().map(|agent| Seat::new(agent, &recorded));
         let auth_tokens: Vec<_> = auth_tokens.into_iter().filter(|token| !token.is_empty()).collect();
         if auth_tokens.is_empty() || public_url.is_none() {
             tracing::warn!("without the carrier's auth token and a public_url every webhook is refused");
         }
         Ok(Self {
             bridge,
-            seats: agents.into_iter().map(Seat::new).collect::<Result<_, _>>()?,
+            seats: seats.collect::<Result<_, _>>()?,
             public_url,
             auth_tokens,
             api: None,
@@ -155,10 +163,20 @@ impl State {
         verified.map_err(|refusal| Error::Signature { refusal, url: rejections::shown_url(url) })
     }
 
-    /// The agent that answers a number: its own, else the first that answers every number.
-    pub(super) fn seat(&self, number: &str) -> Option<&Seat> {
-        let own = self.seats.iter().find(|seat| seat.agent.number.as_deref() == Some(number));
-        own.or_else(|| self.seats.iter().find(|seat| seat.agent.number.is_none()))
+    /// The agent of a party of ours: its own, else the first that answers for every other one. A national number may be
+    /// that of several agents: then there is none, because the wrong agent is worse than a refusal.
+    pub(super) fn seat(&self, ours: Option<&Party>) -> Option<&Seat> {
+        let fit = |seat: &Seat| seat.party.as_ref()?.is_meant_by(ours?);
+        let best = self.seats.iter().filter_map(fit).max();
+        let mut fitting = self.seats.iter().filter(|seat| fit(seat) == best && best.is_some());
+        match (fitting.next(), fitting.next(), best) {
+            (Some(_), Some(_), Some(Fit::National)) => {
+                warn_of_ambiguity();
+                None
+            }
+            (Some(seat), ..) => Some(seat),
+            (None, ..) => self.seats.iter().find(|seat| seat.party.is_none()),
+        }
     }
 
     pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
@@ -201,7 +219,8 @@ impl State {
 }
 
 impl Seat {
-    fn new(agent: Arc<Agent>) -> Result<Self, Invalid> {
+    /// `recorded` is the URL of the webhook after a message.
+    fn new(agent: Arc<Agent>, recorded: &str) -> Result<Self, Invalid> {
         let parameter = |name, value: &str| {
             Parameter::new(name, value).map_err(|cause| Invalid::Agent { agent: agent.name.clone(), cause })
         };
@@ -212,9 +231,21 @@ impl Seat {
             parameter("attempt", "1")?,
         ];
         let overflow = match &agent.otherwise.overflow {
-            Some(overflow) => answer::document(&overflow.verbs()),
+            Some(overflow) => answer::document(&overflow.verbs(recorded)),
             None => answer::document(&[Verb::Reject(Reason::Busy)]),
         };
-        Ok(Self { agent, parameters, overflow: overflow.into() })
+        let party = agent.number.as_deref().map(Party::parse);
+        Ok(Self { agent, party, parameters, overflow: overflow.into() })
+    }
+}
+
+/// Says, at most once a second, why a call has no agent.
+fn warn_of_ambiguity() {
+    static WARNINGS: Mutex<Throttle> = Mutex::new(Throttle::new(Duration::from_secs(1)));
+    if WARNINGS.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now().into_std()) {
+        tracing::warn!(
+            "call refused: the carrier sends a number without country code that fits several agents; \
+             have it send E.164"
+        );
     }
 }

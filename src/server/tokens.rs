@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::limits::Place;
 use super::refused::Refused;
 use crate::call::Admission;
+use crate::carrier::webhook::VoiceRequest;
 
 /// From the webhook's answer to the stream: the carrier opens it at once, within its 15 s for a handshake.
 pub(super) const LIFE: Duration = Duration::from_secs(30);
@@ -84,22 +85,42 @@ pub(super) struct Desk {
     pub(super) refused: Refused,
 }
 
+/// The request that a token was issued for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// The carrier's id of the call; `None` for a call without one, which cannot be recognised.
+    call_sid: Option<String>,
+    idempotency_token: Option<String>,
+}
+
+impl Origin {
+    pub(super) fn of(request: &VoiceRequest) -> Self {
+        let VoiceRequest { call_sid, idempotency_token, .. } = request;
+        Self { call_sid: call_sid.clone(), idempotency_token: idempotency_token.clone() }
+    }
+}
+
 #[derive(Debug)]
 struct Slot {
     issued: Instant,
-    /// The carrier's id of the call; `None` for a call without one, which cannot be recognised.
-    call_sid: Option<String>,
+    origin: Origin,
     /// What the webhook was answered: the answer to its repetition.
     document: String,
     /// The call, until its stream comes or can no longer come.
     admitted: Option<Box<Admitted>>,
+    /// Its stream did not come.
+    has_expired: bool,
 }
 
 impl Desk {
-    /// The answer this call was given while its token lives. A webhook may come several times.
-    pub(super) fn document(&self, call_sid: &str, now: Instant) -> Option<&str> {
+    /// The answer to a request that comes again: it has the same idempotency token, or the newest token of its call still
+    /// waits for its stream. `None`: the request is a new one, or its token has expired.
+    pub(super) fn document(&self, call_sid: &str, idempotency: Option<&str>, now: Instant) -> Option<&str> {
         let slot = self.slots.get(self.by_call.get(call_sid)?)?;
-        (now < slot.issued + LIFE).then_some(slot.document.as_str())
+        let is_waiting = slot.admitted.is_some() && now < slot.issued + LIFE;
+        let is_spent = slot.admitted.is_none() && !slot.has_expired;
+        let is_same = idempotency.is_some() && idempotency == slot.origin.idempotency_token.as_deref();
+        (is_waiting || is_same && is_spent).then_some(slot.document.as_str())
     }
 
     /// Whether there is a token for one more call.
@@ -110,7 +131,7 @@ impl Desk {
     /// Issues the token of an admitted call; `document` makes the answer of it. Ask [`Desk::check`] before.
     pub(super) fn admit(
         &mut self,
-        call_sid: Option<&str>,
+        origin: Origin,
         admitted: Box<Admitted>,
         now: Instant,
         document: impl FnOnce(Token) -> String,
@@ -122,9 +143,10 @@ impl Desk {
             token,
             Slot {
                 issued: now,
-                call_sid: call_sid.map(str::to_owned),
+                origin,
                 document: document.clone(),
                 admitted: Some(admitted),
+                has_expired: false,
             },
         );
         document
@@ -146,6 +168,7 @@ impl Desk {
             if now < slot.issued + LIFE {
                 break;
             }
+            slot.has_expired = slot.admitted.is_some();
             expired.extend(slot.admitted.take().map(|admitted| admitted.call));
             self.waiting.pop_front();
         }
@@ -170,7 +193,7 @@ impl Desk {
     }
 
     fn insert(&mut self, token: Token, slot: Slot) {
-        if let Some(call_sid) = &slot.call_sid {
+        if let Some(call_sid) = &slot.origin.call_sid {
             self.by_call.insert(call_sid.clone(), token);
         }
         self.slots.insert(token, slot);
@@ -183,7 +206,7 @@ impl Desk {
                 break;
             }
             self.known.pop_front();
-            let call_sid = self.slots.remove(&token).and_then(|slot| slot.call_sid);
+            let call_sid = self.slots.remove(&token).and_then(|slot| slot.origin.call_sid);
             // The call may have a newer token.
             if let Some(call_sid) = call_sid.filter(|sid| self.by_call.get(sid) == Some(&token)) {
                 self.by_call.remove(&call_sid);
@@ -217,7 +240,8 @@ mod tests {
     }
 
     fn issue(desk: &mut Desk, sid: &str, id: u128, now: Instant) -> Token {
-        let document = desk.admit(Some(sid), admitted(id, now), now, Token::text);
+        let origin = Origin { call_sid: Some(sid.to_owned()), idempotency_token: Some(format!("i{id}")) };
+        let document = desk.admit(origin, admitted(id, now), now, Token::text);
         Token::parse(&document).unwrap()
     }
 
@@ -266,14 +290,47 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_remembered_while_the_token_lives_used_or_not() {
+    fn a_repetition_is_the_same_idempotency_token_or_comes_while_the_stream_is_awaited() {
         let (mut desk, now) = (Desk::default(), Instant::now());
         let token = issue(&mut desk, "CA1", 1, now);
-        assert_eq!(desk.document("CA1", now), Some(token.text().as_str()));
+        let text = token.text();
+        for repetition in [None, Some("i1"), Some("i2")] {
+            assert_eq!(desk.document("CA1", repetition, now), Some(text.as_str()));
+        }
+        assert_eq!(desk.document("CA2", Some("i1"), now), None);
         desk.take(token, now).unwrap();
-        assert_eq!(desk.document("CA1", now), Some(token.text().as_str()));
-        assert_eq!(desk.document("CA2", now), None);
-        assert_eq!(desk.document("CA1", now + LIFE), None);
+        for later in [now, now + MEMORY - Duration::from_millis(1)] {
+            desk.expire(later);
+            assert_eq!(
+                desk.document("CA1", Some("i1"), later),
+                Some(text.as_str()),
+                "the carrier repeats it"
+            );
+            assert_eq!(desk.document("CA1", Some("i2"), later), None, "the call asks anew");
+            assert_eq!(desk.document("CA1", None, later), None);
+        }
+        desk.expire(now + MEMORY);
+        assert_eq!(desk.document("CA1", Some("i1"), now + MEMORY), None);
+    }
+
+    #[test]
+    fn an_expired_token_is_no_answer_to_a_repetition() {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        issue(&mut desk, "CA1", 1, now);
+        assert_eq!(desk.document("CA1", Some("i1"), now + LIFE), None);
+        desk.expire(now + LIFE);
+        assert_eq!(desk.document("CA1", Some("i1"), now + LIFE), None);
+    }
+
+    #[test]
+    fn a_call_has_one_token_after_the_other() {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        for id in 1..=5 {
+            let token = issue(&mut desk, "CA1", id, now);
+            assert_eq!(desk.document("CA1", None, now), Some(token.text().as_str()));
+            assert_eq!(desk.take(token, now).unwrap().call.ledger.call(), CallId::new(id));
+            assert_eq!(desk.document("CA1", None, now), None);
+        }
     }
 
     #[test]
@@ -284,7 +341,7 @@ mod tests {
         let newer = issue(&mut desk, "CA1", 2, now + LIFE);
         desk.expire(now + MEMORY - Duration::from_millis(1));
         assert_eq!(
-            desk.document("CA1", now + MEMORY - Duration::from_millis(1)),
+            desk.document("CA1", None, now + MEMORY - Duration::from_millis(1)),
             Some(newer.text().as_str())
         );
         assert_eq!(ids(&desk.expire(now + MEMORY)), [2]);

@@ -16,19 +16,25 @@ use super::reception::{self, Answer};
 use super::state::Signed;
 use crate::call::context::UNKNOWN;
 use crate::call::record::Annotation;
+use crate::carrier::answer::{self, Verb};
+use crate::carrier::signature;
 use crate::carrier::webhook::{self as form, Pairs, StatusCallback, Subject, VoiceRequest};
-use crate::carrier::{answer, signature};
 
 pub(super) use super::config::VOICE_PATH as VOICE;
 pub(super) const RESUME: &str = "/twilio/resume";
 pub(super) const STATUS: &str = "/twilio/status";
+pub(super) const RECORDED: &str = "/twilio/recorded";
 
 /// A call comes in.
 pub(super) async fn voice(
     extract::State(state): extract::State<Arc<State>>,
+    headers: HeaderMap,
     Form(pairs): Form,
 ) -> Result<impl IntoResponse, Error> {
-    match reception::receive(&state, &VoiceRequest::new(&pairs), Instant::now().into_std())? {
+    let token = headers.get(form::IDEMPOTENCY_TOKEN).and_then(|value| value.to_str().ok());
+    let request =
+        VoiceRequest { idempotency_token: token.map(str::to_owned), ..VoiceRequest::of_call(&pairs)? };
+    match reception::receive(&state, &request, Instant::now().into_std())? {
         Answer::Admitted(document) => {
             // A call that the carrier was told to connect is in the log, whatever becomes of this process.
             state.bridge.settled().await;
@@ -44,7 +50,17 @@ pub(super) async fn resume(
     Form(pairs): Form,
 ) -> impl IntoResponse {
     let call_sid = VoiceRequest::new(&pairs).call_sid.unwrap_or_default();
-    xml(answer::document(&state.bridge.follow_up(&call_sid).verbs()))
+    let recorded = state.public_url()?.webhook(RECORDED);
+    Ok::<_, Error>(xml(answer::document(&state.bridge.follow_up(&call_sid).verbs(&recorded))))
+}
+
+/// The caller has left a message, or has hung up instead: it is in the log, and the call is over.
+pub(super) async fn recorded(
+    extract::State(state): extract::State<Arc<State>>,
+    Form(pairs): Form,
+) -> impl IntoResponse {
+    annotate(&state, StatusCallback::of_message(&pairs));
+    xml(answer::document(&[Verb::Hangup]))
 }
 
 /// Something happened to a call or a stream, in the carrier's eyes. Kept, and never acted upon.
@@ -52,7 +68,12 @@ pub(super) async fn status(
     extract::State(state): extract::State<Arc<State>>,
     Form(pairs): Form,
 ) -> StatusCode {
-    let StatusCallback { call_sid, subject, key, detail } = StatusCallback::new(&pairs);
+    annotate(&state, StatusCallback::new(&pairs));
+    StatusCode::NO_CONTENT
+}
+
+fn annotate(state: &State, callback: StatusCallback) {
+    let StatusCallback { call_sid, subject, key, detail } = callback;
     state.bridge.annotate(Annotation {
         call_sid: call_sid.unwrap_or_else(|| UNKNOWN.to_owned()),
         key,
@@ -60,10 +81,10 @@ pub(super) async fn status(
         kind: match subject {
             Subject::Call => "call_status",
             Subject::Stream => "stream_status",
+            Subject::Voicemail => "voicemail",
         },
         detail,
     });
-    StatusCode::NO_CONTENT
 }
 
 /// The fields of a request that is the carrier's.
@@ -82,6 +103,7 @@ impl FromRequest<Arc<State>> for Form {
         } else {
             queried(&request, &uri, &url, state)?
         };
+        form::check_names(&pairs)?;
         let account_sid = pairs.iter().find(|(name, _)| name == "AccountSid");
         state.check_account(account_sid.map(|(_, value)| value.as_str()))?;
         Ok(Self(pairs))

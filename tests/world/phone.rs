@@ -34,7 +34,8 @@ impl Phone {
         let mut phone = Self { socket };
         phone.send(r#"{"event":"connected"}"#.to_owned()).await;
         let start = format!(
-            r#"{{"event":"start","start":{{"streamSid":"MZ1","callSid":"{call_sid}","accountSid":"unknown","mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}}}},"streamSid":"MZ1"}}"#
+            r#"{{"event":"start","start":{{"streamSid":"MZ1","callSid":"{}","accountSid":"{ACCOUNT}","mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}}}},"streamSid":"MZ1"}}"#,
+            sid(call_sid)
         );
         phone.send(start).await;
         phone
@@ -99,10 +100,24 @@ fn address(front: &Front) -> &str {
     front.url.trim_start_matches("http://")
 }
 
+const ACCOUNT: &str = "AC00000000000000000000000000000001";
+
+/// An id of the carrier's form for each name.
+fn sid(name: &str) -> String {
+    let digits: String = name.bytes().rev().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("CA{digits:0>32}")
+}
+
 /// One signed request on a connection of its own.
 pub(crate) async fn post(front: &Front, path: &str, call_sid: &str) -> String {
-    let body = format!("CallSid={call_sid}&From=%2B14155550123&To=%2B13125550142");
-    let fields = [("CallSid", call_sid), ("From", "+14155550123"), ("To", "+13125550142")];
+    let call_sid = sid(call_sid);
+    let body = format!("CallSid={call_sid}&AccountSid={ACCOUNT}&From=%2B14155550123&To=%2B13125550142");
+    let fields = [
+        ("CallSid", call_sid.as_str()),
+        ("AccountSid", ACCOUNT),
+        ("From", "+14155550123"),
+        ("To", "+13125550142"),
+    ];
     let pairs = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let url = format!("{}{path}", front.url);
     let signature = sign(Algorithm::HmacSha1, &Secret::new(AUTH_TOKEN), &url, &pairs);

@@ -237,6 +237,7 @@ fn a_line_that_cannot_be_read_is_named() {
 #[case(Input::Carrier(raw("")))]
 #[case(Input::CarrierBinary)]
 #[case(Input::CarrierFlood)]
+#[case(Input::CarrierFlooded)]
 #[case(Input::CarrierStalled)]
 #[case(Input::CarrierClosed { code: Some(1006) })]
 #[case(Input::LiveOpened { link: LinkId(3) })]

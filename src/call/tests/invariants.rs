@@ -2,6 +2,7 @@
 
 use crate::audio::playout::LEAD;
 use crate::call::agent::Greeting;
+use crate::carrier::Numbers;
 use proptest::prelude::*;
 
 use super::*;
@@ -133,7 +134,7 @@ fn apply(world: &mut World, step: &Step) {
         Step::Media { chunk, len } => {
             let samples = vec![3000; *len];
             world.carrier(carrier::Event::Media(Media {
-                chunk: *chunk,
+                numbers: Numbers::of_chunk(*chunk),
                 rate: Rate::LINE,
                 samples: &samples,
             }));

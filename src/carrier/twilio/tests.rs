@@ -5,7 +5,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::carrier::Close;
+use crate::carrier::{Close, MediaFormat};
 
 const SID: &str = "MZffeeddccbbaa99887766554433221100";
 
@@ -40,12 +40,12 @@ fn outline(event: &Event<'_>) -> String {
     match event {
         Event::Connected => "connected".to_owned(),
         Event::Start(start) => format!("start {} {:?}", start.call_sid, start.parameters),
-        Event::Media(media) => format!("media {:?} {}", media.chunk, media.samples.len()),
+        Event::Media(media) => format!("media {:?} {}", media.numbers.chunk, media.samples.len()),
         Event::Mark(mark) => format!("mark {mark:?}"),
         Event::Dtmf(digit) => format!("dtmf {digit}"),
         Event::Stop => "stop".to_owned(),
         Event::Unknown => "unknown".to_owned(),
-        Event::Malformed(_) | Event::Stalled | Event::Closed(_) => {
+        Event::Malformed(_) | Event::Flooded | Event::Stalled | Event::Closed(_) => {
             unreachable!("made by the shell: {event:?}")
         }
     }
@@ -118,10 +118,37 @@ fn the_text_of_the_frame_that_is_not_json_is_refused() {
 #[case::no_media(r#"{"event":"media"}"#, Err(Malformed::Field))]
 #[case::no_payload(r#"{"event":"media","media":{}}"#, Err(Malformed::Field))]
 #[case::payload_is_a_number(r#"{"event":"media","media":{"payload":1}}"#, Err(Malformed::Field))]
-#[case::payload_twice(
-    r#"{"event":"media","media":{"payload":"/w==","payload":"/w=="}}"#,
-    Err(Malformed::Field)
+#[case::payload_twice(r#"{"event":"media","media":{"payload":"/w==","payload":"/w=="}}"#, Ok("media None 1"))]
+#[case::chunk_twice(
+    r#"{"event":"media","media":{"chunk":1,"chunk":"2","payload":"/w=="}}"#,
+    Ok("media Some(2) 1")
 )]
+#[case::capitals(r#"{"event":"Media","media":{"payload":"/w=="}}"#, Ok("media None 1"))]
+#[case::spaces(r#"{"event":" media ","media":{"payload":"/w=="}}"#, Ok("media None 1"))]
+#[case::shouted(r#"{"event":"STOP"}"#, Ok("stop"))]
+#[case::byte_order_mark("\u{FEFF}{\"event\":\"media\",\"media\":{\"payload\":\"/w==\"}}", Ok("media None 1"))]
+#[case::zero_at_the_end("{\"event\":\"media\",\"media\":{\"payload\":\"/w==\"}}\n\0", Ok("media None 1"))]
+#[case::track_of_another_type(
+    r#"{"event":"media","media":{"track":[],"payload":"/w=="}}"#,
+    Ok("media None 1")
+)]
+#[case::track_as_a_number(r#"{"event":"media","media":{"track":0,"payload":"/w=="}}"#, Ok("media None 1"))]
+#[case::unknown_track(r#"{"event":"media","media":{"track":"caller","payload":"/w=="}}"#, Ok("media None 1"))]
+#[case::outbound(
+    r#"{"event":"media","media":{"track":"Outbound_Track","payload":"/w=="}}"#,
+    Err(Malformed::Track)
+)]
+#[case::stream_id_of_another_type(
+    r#"{"event":"media","streamSid":{"a":1},"sequenceNumber":{},"media":{"payload":"/w=="}}"#,
+    Ok("media None 1")
+)]
+#[case::other_bodies(
+    r#"{"event":"media","mark":7,"dtmf":null,"start":"","stop":[],"media":{"payload":"/w=="}}"#,
+    Ok("media None 1")
+)]
+#[case::digit_as_a_number(r#"{"event":"dtmf","dtmf":{"digit":5}}"#, Ok("dtmf 5"))]
+#[case::small_digit(r#"{"event":"dtmf","dtmf":{"digit":" d"}}"#, Ok("dtmf D"))]
+#[case::mark_is_a_text(r#"{"event":"mark","mark":"m1"}"#, Ok("mark None"))]
 #[case::media_is_a_list(r#"{"event":"media","media":"x"}"#, Err(Malformed::Field))]
 #[case::empty(r#"{"event":"media","media":{"payload":""}}"#, Err(Malformed::Length))]
 #[case::url_alphabet(r#"{"event":"media","media":{"payload":"____"}}"#, Ok("media None 3"))]
@@ -182,7 +209,8 @@ fn media_is_the_mu_law_of_its_payload() {
     let expected: Vec<_> = bytes.into_iter().map(g711::decode).collect();
     let mut codec = started();
     let event = codec.decode(text.as_bytes()).unwrap();
-    assert_eq!(event, Event::Media(Media { chunk: Some(1), rate: Rate::LINE, samples: &expected }));
+    let numbers = Numbers { chunk: Some(1), timestamp: Some(20), sequence: Some(2) };
+    assert_eq!(event, Event::Media(Media { numbers, rate: Rate::LINE, samples: &expected }));
 }
 
 fn start(change: impl FnOnce(&mut Value)) -> String {
@@ -212,12 +240,22 @@ fn remove(frame: &mut Value, name: &str) {
     Ok(r#"{"callToken": "6hV3zQ2yS0mK", "tenant": "42"}"#)
 )]
 #[case::two_streams(start(|frame| frame["streamSid"] = json!("MZ0")), Err(Malformed::ForeignStream))]
-#[case::no_call(start(|frame| remove(frame, "callSid")), Err(Malformed::Field))]
-#[case::no_format(start(|frame| remove(frame, "mediaFormat")), Err(Malformed::Field))]
-#[case::no_rate(start(|frame| frame["start"]["mediaFormat"]["sampleRate"] = json!("fast")), Err(Malformed::Field))]
-#[case::empty_stream(
-    start(|frame| { frame["streamSid"] = json!(""); frame["start"]["streamSid"] = json!("") }),
-    Err(Malformed::Field)
+#[case::no_call(
+    start(|frame| remove(frame, "callSid")),
+    Ok(r#"{"callToken": "6hV3zQ2yS0mK", "tenant": "42"}"#)
+)]
+#[case::no_format(
+    start(|frame| remove(frame, "mediaFormat")),
+    Ok(r#"{"callToken": "6hV3zQ2yS0mK", "tenant": "42"}"#)
+)]
+#[case::parameters_as_a_list(
+    start(|frame| frame["start"]["customParameters"] = json!([{"name": "a", "value": 1}, {"name": "b"}, 7])),
+    Ok(r#"{"a": "1"}"#)
+)]
+#[case::parameters_as_a_text(start(|frame| frame["start"]["customParameters"] = json!("x")), Ok("{}"))]
+#[case::odd_ids(
+    start(|frame| { frame["start"]["accountSid"] = json!([]); frame["start"]["tracks"] = json!(1) }),
+    Ok(r#"{"callToken": "6hV3zQ2yS0mK", "tenant": "42"}"#)
 )]
 #[case::endless_stream(
     start(|frame| { remove(frame, "streamSid"); frame["streamSid"] = json!("M".repeat(65)) }),
@@ -233,6 +271,52 @@ fn a_start_needs_a_stream_a_call_and_a_format(
         format!("{:?}", start.parameters)
     });
     assert_eq!(parameters, expected.map(str::to_owned));
+}
+
+#[rstest]
+#[case::documented(json!({"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}), 8000)]
+#[case::nothing(json!({}), 8000)]
+#[case::null(Value::Null, 8000)]
+#[case::rtp_name(json!({"encoding": "audio/PCMU", "sampleRate": "8000", "channels": "1"}), 8000)]
+#[case::short_name(json!({"encoding": "mulaw"}), 8000)]
+#[case::rate_in_the_name(json!({"encoding": "audio/x-mulaw;rate=8000", "channels": null}), 8000)]
+#[case::odd_types(json!({"encoding": "ULAW", "sampleRate": "fast", "channels": []}), 8000)]
+#[case::another_rate(json!({"encoding": "PCMU", "sampleRate": 16000}), 16000)]
+fn mu_law_has_many_names(#[case] format: Value, #[case] rate: u32) {
+    let text = start(|frame| frame["start"]["mediaFormat"] = format);
+    let mut codec = Codec::new();
+    let Ok(Event::Start(start)) = codec.decode(text.as_bytes()) else { panic!("{text}") };
+    let MediaFormat { encoding, sample_rate, channels } = start.format;
+    assert_eq!((encoding.as_str(), sample_rate, channels), ("audio/x-mulaw", rate, 1));
+}
+
+#[test]
+fn another_encoding_is_told_as_it_is() {
+    let text = start(|frame| frame["start"]["mediaFormat"] = json!({"encoding": "audio/x-L16"}));
+    let mut codec = Codec::new();
+    let Ok(Event::Start(start)) = codec.decode(text.as_bytes()) else { panic!("{text}") };
+    assert_eq!((start.format.encoding.as_str(), start.format.sample_rate), ("audio/x-L16", 0));
+}
+
+#[test]
+fn a_stream_without_an_id_is_answered_without_one() {
+    let mut codec = Codec::new();
+    codec.decode(br#"{"event":"start","start":{}}"#).unwrap();
+    assert!(codec.decode(br#"{"event":"media","streamSid":"x","media":{"payload":"/w=="}}"#).is_ok());
+    let mut out = String::new();
+    codec.encode(&Command::Clear, &mut out);
+    assert_eq!(out, r#"{"event":"clear"}"#);
+}
+
+#[rstest]
+#[case(r#"{"event":"media","media":{"track":7,"payload":"/w=="}}"#, Some("odd_track"))]
+#[case(r#"{"event":"media","streamSid":[],"media":{"payload":"/w=="}}"#, Some("odd_stream_sid"))]
+#[case(r#"{"event":"MEDIA","media":{"payload":"/w=="}}"#, Some("odd_message"))]
+#[case(r#"{"event":"media","media":{"payload":"/w=="}}"#, None)]
+fn what_was_odd_is_told_once(#[case] text: &str, #[case] expected: Option<&str>) {
+    let mut codec = started();
+    codec.decode(text.as_bytes()).unwrap();
+    assert_eq!((codec.take_oddity(), codec.take_oddity()), (expected, None));
 }
 
 #[test]
@@ -388,7 +472,7 @@ proptest! {
         codec.encode(&Command::Media(Frame::new(Rate::LINE, &samples)), &mut out);
         let heard: Vec<_> = samples.iter().map(|&sample| g711::decode(g711::encode(sample))).collect();
         let event = codec.decode(out.as_bytes());
-        prop_assert_eq!(event, Ok(Event::Media(Media { chunk: None, rate: Rate::LINE, samples: &heard })));
+        prop_assert_eq!(event, Ok(Event::Media(Media { numbers: Numbers::default(), rate: Rate::LINE, samples: &heard })));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The messages of the carrier as JSON: borrowed, flat, lenient in what nobody needs.
+//! The messages of the carrier as JSON: borrowed and flat.
 //!
 //! Knows the shapes, and nothing of what they mean.
 
@@ -9,31 +9,16 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::carrier::{Malformed, MediaFormat};
+use crate::carrier::MediaFormat;
 
-pub(super) fn parse(text: &[u8]) -> Result<Message<'_>, Malformed> {
+/// Reads a message as the carrier documents it; `None` for one that is written otherwise.
+pub(super) fn parse(text: &[u8]) -> Option<Message<'_>> {
     // An array would be read as a struct whose fields have no names.
     if text.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Malformed::Json);
+        return None;
     }
-    serde_json::from_slice(text)
-        .or_else(|error| if error.is_data() { parse_kind(text) } else { Err(Malformed::Json) })
-}
-
-/// What does not fit the messages we know may be a message that we do not know.
-fn parse_kind(text: &[u8]) -> Result<Message<'_>, Malformed> {
-    let Kind { event } = serde_json::from_slice(text).map_err(|_| Malformed::Json)?;
-    match event.as_ref() {
-        "connected" | "stop" => Ok(Message { event, ..Message::default() }),
-        "start" | "media" | "mark" | "dtmf" => Err(Malformed::Field),
-        _ => Ok(Message { event, ..Message::default() }),
-    }
-}
-
-#[derive(Deserialize)]
-struct Kind<'a> {
-    #[serde(borrow)]
-    event: Text<'a>,
+    let message: Message<'_> = serde_json::from_slice(text).ok()?;
+    (!message.event.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b' ')).then_some(message)
 }
 
 /// All messages in one flat struct: telling them apart by serde's tag would cost almost twice the time.
@@ -43,6 +28,7 @@ pub(super) struct Message<'a> {
     #[serde(borrow)]
     pub(super) event: Text<'a>,
     pub(super) stream_sid: Option<Text<'a>>,
+    pub(super) sequence_number: Option<Counter>,
     pub(super) start: Option<StartBody<'a>>,
     pub(super) media: Option<MediaBody<'a>>,
     pub(super) mark: Option<MarkBody<'a>>,
@@ -60,24 +46,52 @@ pub(super) struct StartBody<'a> {
     pub(super) custom_parameters: Option<Parameters>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Format<'a> {
     #[serde(borrow)]
-    encoding: Option<Text<'a>>,
-    sample_rate: Option<Counter>,
-    channels: Option<Counter>,
+    pub(super) encoding: Option<Text<'a>>,
+    pub(super) sample_rate: Option<Counter>,
+    pub(super) channels: Option<Counter>,
 }
 
+/// The encoding of every stream that does not say another one, as the carrier writes it.
+const MULAW: &str = "audio/x-mulaw";
+
 impl Format<'_> {
-    pub(super) fn known(self) -> Option<MediaFormat> {
+    /// What is missing is as on every other stream: mu-law, 8 kHz, one channel. Another encoding has no default rate.
+    pub(super) fn known(self) -> MediaFormat {
         let number = |counter: Option<Counter>| u32::try_from(counter?.0?).ok();
-        Some(MediaFormat {
-            encoding: self.encoding?.into_string(),
-            sample_rate: number(self.sample_rate)?,
-            channels: number(self.channels)?,
-        })
+        let encoding = self.encoding.map_or_else(|| MULAW.to_owned(), Text::into_string);
+        let encoding = if is_mulaw(&encoding) { MULAW.to_owned() } else { encoding };
+        let rate = if encoding == MULAW { 8000 } else { 0 };
+        MediaFormat {
+            sample_rate: number(self.sample_rate).unwrap_or(rate),
+            channels: number(self.channels).unwrap_or(1),
+            encoding,
+        }
     }
+}
+
+/// Whether an encoding is G.711 mu-law, in the spellings of carriers and RFC 3551.
+fn is_mulaw(encoding: &str) -> bool {
+    let name = encoding.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let name = name.strip_prefix("audio/").unwrap_or(&name);
+    matches!(
+        name,
+        "x-mulaw"
+            | "mulaw"
+            | "mu-law"
+            | "ulaw"
+            | "x-ulaw"
+            | "u-law"
+            | "pcmu"
+            | "basic"
+            | "g711"
+            | "g711u"
+            | "g711_ulaw"
+            | "g711-ulaw"
+    )
 }
 
 #[derive(Deserialize)]
@@ -85,6 +99,7 @@ pub(super) struct MediaBody<'a> {
     #[serde(borrow)]
     pub(super) track: Option<Text<'a>>,
     pub(super) chunk: Option<Counter>,
+    pub(super) timestamp: Option<Counter>,
     pub(super) payload: Option<Text<'a>>,
 }
 
@@ -102,7 +117,7 @@ pub(super) struct DtmfBody<'a> {
 
 /// A string, borrowed unless it has escapes (some encoders write the slashes of base64 as `\/`).
 #[derive(Default, Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 impl Text<'_> {
     pub(super) fn into_string(self) -> String {
@@ -131,7 +146,7 @@ impl<'de> Deserialize<'de> for Counter {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ScalarVisitor).map(|scalar| match scalar {
             Scalar::Number(number) => Self(Some(number)),
-            Scalar::Text(text) => Self(text.parse().ok()),
+            Scalar::Text(text) => Self(text.trim().parse().ok()),
             Scalar::Other => Self(None),
         })
     }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use super::Report;
 use super::origin::Origin;
 use crate::call::agent::Agent;
+use crate::carrier::party::{Party, is_e164};
 use crate::carrier::{FollowUp, Overflow, Then};
 use crate::config::Config;
 use crate::config::text::nearest;
@@ -55,6 +56,10 @@ const TEMPERATURE: RangeInclusive<f32> = 0.0..=2.0;
 const PREFIX_PADDING_MS: RangeInclusive<u32> = 0..=2_000;
 const SILENCE_DURATION_MS: RangeInclusive<u32> = 100..=10_000;
 
+/// How the party of an agent is written.
+const PARTY: &str =
+    "write it in E.164, like \"+14155550123\", or as a SIP address, like \"sip:front.desk@example.com\"";
+
 /// How a number is written.
 const E164: &str = "write it in E.164: +, country code, number, without spaces, like \"+14155550123\"";
 
@@ -103,10 +108,11 @@ fn identity(agent: &Agent, others: &[Agent], entry: &mut Entry<'_>) {
 }
 
 fn number(agent: &Agent, others: &[Agent], entry: &mut Entry<'_>) {
-    if agent.number.as_ref().is_some_and(|number| !is_e164(number)) {
-        return entry.error("number", "is not an E.164 number", E164);
+    if agent.number.as_deref().is_some_and(|number| !is_party(number)) {
+        return entry.error("number", "is neither an E.164 number nor a SIP address", PARTY);
     }
-    let Some(other) = others.iter().position(|other| other.number == agent.number) else {
+    let party = |agent: &Agent| agent.number.as_deref().map(Party::parse);
+    let Some(other) = others.iter().position(|other| party(other) == party(agent)) else {
         return;
     };
     match &agent.number {
@@ -121,14 +127,18 @@ fn number(agent: &Agent, others: &[Agent], entry: &mut Entry<'_>) {
     }
 }
 
-/// ITU-T E.164: at most 15 digits, the first not zero. No country has numbers of less than seven digits.
-fn is_e164(number: &str) -> bool {
-    let Some(digits) = number.strip_prefix('+') else {
-        return false;
+/// Stricter than what is read from carriers: one spelling of a number, and SIP addresses with user and host.
+fn is_party(text: &str) -> bool {
+    let is_sip = || {
+        let rest = text.strip_prefix("sip:").or_else(|| text.strip_prefix("sips:"));
+        rest.and_then(|rest| rest.split_once('@')).is_some_and(|(user, host)| {
+            !user.is_empty()
+                && !host.is_empty()
+                && !text.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"'))
+                && matches!(Party::parse(text), Party::Sip { .. } | Party::Number(_))
+        })
     };
-    (7..=15).contains(&digits.len())
-        && digits.bytes().all(|byte| byte.is_ascii_digit())
-        && !digits.starts_with('0')
+    is_e164(text) || is_sip()
 }
 
 fn model(agent: &Agent, entry: &mut Entry<'_>) {
@@ -266,7 +276,23 @@ mod tests {
     #[case("+", false)]
     #[case("", false)]
     fn numbers_are_e164(#[case] number: &str, #[case] is_valid: bool) {
-        assert_eq!(is_e164(number), is_valid);
+        assert_eq!((is_e164(number), is_party(number)), (is_valid, is_valid));
+    }
+
+    #[rstest]
+    #[case("sip:1001@acme.sip.twilio.com", true)]
+    #[case("sips:front.desk@acme.example:5061;transport=tls", true)]
+    #[case("sip:+14155550123@acme.example", true)]
+    #[case("sip:acme.example", false)]
+    #[case("sip:@acme.example", false)]
+    #[case("sip:1001@", false)]
+    #[case("1001@acme.example", false)]
+    #[case("sip:10 01@acme.example", false)]
+    #[case("sip:anonymous@anonymous.invalid", false)]
+    #[case("client:alice", false)]
+    #[case("anonymous", false)]
+    fn an_agent_may_have_a_sip_address(#[case] text: &str, #[case] is_valid: bool) {
+        assert_eq!(is_party(text), is_valid);
     }
 
     #[rstest]

@@ -61,7 +61,7 @@ fn pairs(uri: &Uri, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {
 
 const NUMBERS: [&str; 3] = ["caller", "dialled", "number"];
 
-/// In a query `+` is a space; who writes a telephone number often forgets that. No number begins with a space.
+/// In a query `+` is a space; who writes a telephone number often forgets that. No party begins with a space.
 fn number(text: &str) -> String {
     match text.strip_prefix(' ') {
         Some(digits) => format!("+{digits}"),

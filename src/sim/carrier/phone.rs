@@ -26,6 +26,8 @@ const DOCUMENTS_MAX: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Status callbacks still under way when the call is over.
 const CALLBACKS_MAX: Duration = Duration::from_secs(5);
+/// What the caller says on a voicemail.
+const MESSAGE: Duration = Duration::from_secs(1);
 /// `name` and `value` of a `<Parameter>` together stay below this (Twilio, `<Stream>`).
 const PARAMETER_LEN_MAX: usize = 500;
 
@@ -55,7 +57,8 @@ struct Log {
 
 /// Where the call goes on.
 enum Next {
-    Document(Target),
+    /// Another document, asked for with these fields too.
+    Document(Target, Form),
     End(Ending),
 }
 
@@ -88,14 +91,18 @@ impl Phone {
 
     async fn follow_documents(&mut self) -> Ending {
         let mut target = Target { url: self.config.webhook_url.clone(), method: Method::Post };
+        let mut form = self.form("ringing");
         for number in 0..DOCUMENTS_MAX {
-            let status = if number == 0 { "ringing" } else { "in-progress" };
-            let verbs = match self.fetch(&target, status).await {
+            let what = if number == 0 { "webhook" } else { "redirect" };
+            let verbs = match self.fetch(&target, form, what).await {
                 Ok(verbs) => verbs,
                 Err(ending) => return ending,
             };
-            match self.follow(verbs).await {
-                Next::Document(next) => target = next,
+            match self.follow(verbs, &target).await {
+                Next::Document(next, fields) => {
+                    target = next;
+                    form = [self.form("in-progress"), fields].concat();
+                }
                 Next::End(ending) => return ending,
             }
         }
@@ -103,9 +110,8 @@ impl Phone {
     }
 
     /// Asks for instructions.
-    async fn fetch(&mut self, target: &Target, status: &str) -> Result<Vec<Verb>, Ending> {
-        let answer = self.web.request(target, &self.form(status)).await;
-        let what = if status == "ringing" { "webhook" } else { "redirect" };
+    async fn fetch(&mut self, target: &Target, form: Form, what: &str) -> Result<Vec<Verb>, Ending> {
+        let answer = self.web.request(target, &form).await;
         self.log.requests.push(requested(what, target, &answer));
         let no_document = |code, what: String| Ending::NoDocument { code, what };
         let answer = answer.map_err(|error| no_document(11205, error.to_string()))?;
@@ -119,13 +125,16 @@ impl Phone {
         twiml::parse(&answer.body, &target.url).map_err(|error| no_document(12100, error.to_string()))
     }
 
-    async fn follow(&mut self, verbs: Vec<Verb>) -> Next {
+    async fn follow(&mut self, verbs: Vec<Verb>, document: &Target) -> Next {
         for verb in verbs {
             self.log.verbs.push(verb.name().to_owned());
             let next = match verb {
                 Verb::Connect { stream, action } => self.connect(stream, action).await,
                 Verb::Pause(length) => self.pause(length).await,
-                Verb::Redirect(target) => Some(Next::Document(target)),
+                Verb::Redirect(target) => Some(Next::Document(target, Form::new())),
+                Verb::Record { action } => {
+                    Some(self.message(action.unwrap_or_else(|| document.clone())).await)
+                }
                 Verb::Hangup => Some(Next::End(Ending::ServerHungUp)),
                 Verb::Reject { busy } => Some(Next::End(Ending::Rejected { busy })),
                 Verb::Say(_) => None,
@@ -150,7 +159,34 @@ impl Phone {
             }
             None => self.violation("<Connect> without <Stream> is not simulated".into()),
         }
-        action.map(Next::Document)
+        action.map(|target| Next::Document(target, Form::new()))
+    }
+
+    /// The caller leaves a message, unless they hang up before: the carrier asks how to go on either way.
+    async fn message(&mut self, action: Target) -> Next {
+        let began = Instant::now();
+        let hung_up = self.pause(MESSAGE).await;
+        let sid = sid("RE");
+        let url = format!(
+            "https://api.twilio.com/2010-04-01/Accounts/{}/Recordings/{sid}",
+            self.config.account_sid
+        );
+        let fields = [
+            ("RecordingUrl", url),
+            ("RecordingSid", sid),
+            ("RecordingDuration", began.elapsed().as_secs().to_string()),
+            ("Digits", if hung_up.is_some() { "hangup" } else { "" }.to_owned()),
+        ];
+        let fields: Form = fields.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        match hung_up {
+            None => Next::Document(action, fields),
+            Some(next) => {
+                let form = [self.form("completed"), fields].concat();
+                // What the server says has no caller any more.
+                let _ = self.fetch(&action, form, "redirect").await;
+                next
+            }
+        }
     }
 
     /// Waits, unless the caller hangs up first.

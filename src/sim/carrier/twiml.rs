@@ -10,12 +10,21 @@ use reqwest::Url;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
-    Connect { stream: Option<Stream>, action: Option<Target> },
+    Connect {
+        stream: Option<Stream>,
+        action: Option<Target>,
+    },
     Pause(Duration),
     Redirect(Target),
     Say(String),
+    /// Without an action the URL of the document itself is asked after the message, as the real carrier does.
+    Record {
+        action: Option<Target>,
+    },
     Hangup,
-    Reject { busy: bool },
+    Reject {
+        busy: bool,
+    },
     Unknown(String),
 }
 
@@ -27,6 +36,7 @@ impl Verb {
             Self::Pause(_) => "Pause",
             Self::Redirect(_) => "Redirect",
             Self::Say(_) => "Say",
+            Self::Record { .. } => "Record",
             Self::Hangup => "Hangup",
             Self::Reject { .. } => "Reject",
             Self::Unknown(name) => name,
@@ -134,6 +144,7 @@ fn verb(element: &Element, base: &str) -> Result<Verb, Error> {
         "Pause" => Verb::Pause(length(element.attribute("length").unwrap_or("1"))?),
         "Redirect" => Verb::Redirect(target(element.text.trim(), element.attribute("method"), base)?),
         "Say" => Verb::Say(element.text.trim().to_owned()),
+        "Record" => Verb::Record { action: element.target("action", "method", base)? },
         "Hangup" => Verb::Hangup,
         "Reject" => Verb::Reject { busy: element.attribute("reason") == Some("busy") },
         name => Verb::Unknown(name.to_owned()),

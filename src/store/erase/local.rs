@@ -5,28 +5,36 @@ use std::collections::BTreeSet;
 use ::time::OffsetDateTime;
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::{ERASED, Found, Subject, scrub, scrub_event};
+use super::{ERASED, Found, Wanted, scrub, scrub_event};
 use crate::store::Stamp;
 use crate::store::rows::Row;
 use crate::store::sqlite::apply::index_text;
 
 pub(super) async fn find(
     connection: &mut SqliteConnection,
-    subject: &Subject,
+    wanted: &Wanted,
     found: &mut Found,
 ) -> Result<(), sqlx::Error> {
-    let (tables, journal, text) = match subject {
-        Subject::Call(id) => (
+    let (tables, journal, text) = match wanted {
+        Wanted::Call(id) => (
             "SELECT call_id FROM calls WHERE call_sid = ?1 OR call_id = lower(?1)",
             "SELECT subject FROM journal WHERE row LIKE '{\"row\":\"opened\"%'
                 AND (row ->> 'call_sid' = ?1 OR subject = lower(?1))",
             id,
         ),
-        Subject::Caller(number) => (
+        Wanted::Party(text) => (
             "SELECT call_id FROM calls WHERE caller = ?1 OR (direction = 'outbound' AND dialled = ?1)",
             "SELECT subject FROM journal WHERE row LIKE '{\"row\":\"opened\"%'
                 AND (row ->> 'caller' = ?1 OR (row ->> 'direction' = 'outbound' AND row ->> 'dialled' = ?1))",
-            number,
+            text,
+        ),
+        Wanted::Beginning(text) => (
+            "SELECT call_id FROM calls WHERE substr(caller, 1, length(?1)) = ?1
+                OR (direction = 'outbound' AND substr(dialled, 1, length(?1)) = ?1)",
+            "SELECT subject FROM journal WHERE row LIKE '{\"row\":\"opened\"%'
+                AND (substr(row ->> 'caller', 1, length(?1)) = ?1
+                  OR (row ->> 'direction' = 'outbound' AND substr(row ->> 'dialled', 1, length(?1)) = ?1))",
+            text,
         ),
     };
     for statement in [tables, journal] {

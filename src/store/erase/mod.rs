@@ -16,6 +16,7 @@ pub(super) use self::scrub::{ERASED, scrub, scrub_event};
 use super::escape::escape;
 use super::postgres::{self, Target};
 use super::{Config, sqlite};
+use crate::carrier::party::Party;
 
 /// Whose calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,25 +58,51 @@ pub enum Error {
 
 /// Looks for the calls of a subject, locally and in Postgres.
 pub async fn find(config: &Config, target: Option<&Target>, subject: &Subject) -> Result<Found, Error> {
-    let subject = match subject {
-        Subject::Call(id) => Subject::Call(escape(id)),
-        Subject::Caller(number) => Subject::Caller(escape(number)),
-    };
+    let asked = wanted(subject);
     if !super::spill::files(&config.path).is_empty() {
         return Err(Error::Waiting);
     }
     let mut found = Found::default();
     let mut connection = sqlite::open(&sqlite::options(&config.path), &config.path).await?;
-    local::find(&mut connection, &subject, &mut found).await?;
+    for wanted in &asked {
+        local::find(&mut connection, wanted, &mut found).await?;
+    }
     connection.close().await?;
     if let Some(target) = target {
         let mut connection = target.open().await?;
-        remote::find(&mut connection, &subject, &mut found).await.map_err(postgres::Error::Statement)?;
+        for wanted in &asked {
+            remote::find(&mut connection, wanted, &mut found).await.map_err(postgres::Error::Statement)?;
+        }
         connection.close().await?;
     }
     let Found { calls, going_on } = &mut found;
     calls.retain(|call| !going_on.contains(call));
     Ok(found)
+}
+
+/// What is looked for, as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    Call(String),
+    /// This party, exactly.
+    Party(String),
+    /// Parties whose text begins so.
+    Beginning(String),
+}
+
+/// Everything under which the log may have a subject: earlier versions wrote parties as the carrier did.
+fn wanted(subject: &Subject) -> Vec<Wanted> {
+    match subject {
+        Subject::Call(id) => vec![Wanted::Call(escape(id))],
+        Subject::Caller(asked) => {
+            let party = Party::parse(asked);
+            // Withheld callers are no one person: only the text that was asked for.
+            let texts = if party.is_withheld() { vec![asked.clone()] } else { party.logged_as(asked) };
+            let texts = texts.iter().map(|text| Wanted::Party(escape(text)));
+            let beginnings = party.logged_prefixes();
+            texts.chain(beginnings.iter().map(|text| Wanted::Beginning(escape(text)))).collect()
+        }
+    }
 }
 
 /// Erases these calls. May be done again, and must be when it failed.

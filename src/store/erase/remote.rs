@@ -5,26 +5,32 @@ use std::collections::BTreeSet;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::{ERASED, Found, Subject, scrub_event};
+use super::{ERASED, Found, Wanted, scrub_event};
 use crate::store::postgres::apply::ERASURE;
 use crate::store::postgres::statement::{query, query_as};
 
 pub(super) async fn find(
     connection: &mut PgConnection,
-    subject: &Subject,
+    wanted: &Wanted,
     found: &mut Found,
 ) -> Result<(), sqlx::Error> {
-    let (statement, text) = match subject {
-        Subject::Call(id) => (
+    let (statement, text) = match wanted {
+        Wanted::Call(id) => (
             "SELECT call_id::text, ended_at IS NULL FROM calls
               WHERE (left(call_sid, 64) = left($1, 64) AND call_sid = $1) OR call_id::text = lower($1)",
             id,
         ),
-        Subject::Caller(number) => (
+        Wanted::Party(text) => (
             "SELECT call_id::text, ended_at IS NULL FROM calls
               WHERE (left(caller, 64) = left($1, 64) AND caller = $1)
                  OR (direction = 'outbound' AND left(dialled, 64) = left($1, 64) AND dialled = $1)",
-            number,
+            text,
+        ),
+        Wanted::Beginning(text) => (
+            "SELECT call_id::text, ended_at IS NULL FROM calls
+              WHERE left(caller, length($1)) = $1
+                 OR (direction = 'outbound' AND left(dialled, length($1)) = $1)",
+            text,
         ),
     };
     let mut transaction = connection.begin().await?;

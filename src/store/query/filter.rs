@@ -8,6 +8,7 @@ use super::cursor::Cursor;
 use super::search::Words;
 use super::sql::{Indexed, Sql, Value};
 use crate::call::record::Ending;
+use crate::carrier::party::Party;
 use crate::store::Stamp;
 
 /// All conditions hold for each call. `None`: any.
@@ -59,6 +60,14 @@ pub enum Invalid {
 /// Longer than any name or number that is not nonsense.
 const TEXT_CHARS_MAX: usize = 1000;
 
+/// Choices of a statement: a database takes some hundreds.
+const CHOICES_MAX: usize = 100;
+
+/// The texts under which the log has a party.
+fn logged_as(asked: &str) -> Vec<String> {
+    Party::parse(asked).logged_as(asked)
+}
+
 impl Filter {
     /// What [`Filter::set`] takes.
     pub const NAMES: [&str; 12] = [
@@ -109,14 +118,45 @@ impl Filter {
 
     /// The conditions but for `number` and `words`, each after ` AND `.
     pub(super) fn conditions(&self, sql: &mut Sql) {
+        for (column, asked) in [(Indexed::Caller, &self.caller), (Indexed::Dialled, &self.dialled)] {
+            if let Some(asked) = asked {
+                sql.any_of(column, &logged_as(asked));
+            }
+        }
+        self.others(sql);
+    }
+
+    /// Parties in every way in which the log may have them, one choice of columns and texts each: each has an index.
+    pub(super) fn parties(&self) -> Vec<Vec<(Indexed, String)>> {
+        let mut choices = vec![Vec::new()];
+        let asked: [(&[Indexed], &Option<String>); 3] = [
+            (&[Indexed::Caller], &self.caller),
+            (&[Indexed::Dialled], &self.dialled),
+            (&[Indexed::Caller, Indexed::Dialled], &self.number),
+        ];
+        for (columns, asked) in asked {
+            let Some(asked) = asked else { continue };
+            let mut texts = logged_as(asked);
+            if choices.len() * columns.len() * texts.len() > CHOICES_MAX {
+                texts.truncate(1);
+            }
+            let both = columns.iter().flat_map(|column| texts.iter().map(|text| (*column, text.clone())));
+            let both: Vec<_> = both.collect();
+            choices = choices
+                .iter()
+                .flat_map(|chosen| {
+                    both.iter().map(|one| [chosen.as_slice(), std::slice::from_ref(one)].concat())
+                })
+                .collect();
+        }
+        choices
+    }
+
+    /// The conditions but for parties and `words`, each after ` AND `.
+    pub(super) fn others(&self, sql: &mut Sql) {
         sql.given(" AND calls.started_at >= ", self.since.map(Value::Stamp));
         sql.given(" AND calls.started_at < ", self.until.map(Value::Stamp));
-        let texts = [
-            (Indexed::Agent, &self.agent),
-            (Indexed::Business, &self.business),
-            (Indexed::Caller, &self.caller),
-            (Indexed::Dialled, &self.dialled),
-        ];
+        let texts = [(Indexed::Agent, &self.agent), (Indexed::Business, &self.business)];
         for (column, text) in texts {
             if let Some(text) = text {
                 sql.equal(column, text);

@@ -112,30 +112,33 @@ fn list(sql: &mut Sql, ids: &[Uuid]) {
 
 /// A statement for `call_id` and `started_at` of the newest `limit` calls after a place, whatever was said.
 pub(super) fn newest(sql: &mut Sql, filter: &Filter, after: Option<Cursor>, limit: usize) {
-    let Some(number) = &filter.number else {
-        return branch(sql, filter, None, after, limit);
-    };
-    // Either side has an index: two short lists are quicker than one condition with OR.
-    sql.text("SELECT call_id, started_at FROM (SELECT * FROM (");
-    branch(sql, filter, Some((Indexed::Caller, number)), after, limit);
-    sql.text(") AS called UNION SELECT * FROM (");
-    branch(sql, filter, Some((Indexed::Dialled, number)), after, limit);
-    sql.text(") AS dialled) AS joined ORDER BY started_at DESC, call_id DESC LIMIT ");
+    let choices = filter.parties();
+    if let [choice] = choices.as_slice() {
+        return branch(sql, filter, choice, after, limit);
+    }
+    // Each choice has an index: some short lists are quicker than one condition with OR.
+    sql.text("SELECT call_id, started_at FROM (");
+    for (index, choice) in choices.iter().enumerate() {
+        sql.text(if index == 0 { "SELECT * FROM (" } else { " UNION SELECT * FROM (" });
+        branch(sql, filter, choice, after, limit);
+        sql.text(") AS choice");
+    }
+    sql.text(") AS joined ORDER BY started_at DESC, call_id DESC LIMIT ");
     sql.bind(Value::Integer(limit as i64));
 }
 
 fn branch(
     sql: &mut Sql,
     filter: &Filter,
-    number: Option<(Indexed, &String)>,
+    parties: &[(Indexed, String)],
     after: Option<Cursor>,
     limit: usize,
 ) {
     sql.text("SELECT calls.call_id, calls.started_at FROM calls WHERE ").either("1", "true");
-    filter.conditions(sql);
-    if let Some((column, number)) = number {
-        sql.equal(column, number);
+    for (column, party) in parties {
+        sql.equal(*column, party);
     }
+    filter.others(sql);
     below(sql, after);
     sql.text(" ORDER BY calls.started_at DESC, calls.call_id DESC LIMIT ");
     sql.bind(Value::Integer(limit as i64));

@@ -12,6 +12,7 @@ use super::filter::{Filter, Invalid};
 use super::list::{Position, newest, positions};
 use super::session::Session;
 use super::sql::{Dialect, Sql, Value};
+use crate::carrier::party::Party;
 use crate::store::words::{folded, fts, is_part, wanted, words};
 
 /// What is searched for.
@@ -220,8 +221,9 @@ impl Asked<'_> {
         sql.text(" WHERE ").either("1", "true");
         self.filter.conditions(&mut sql);
         if let Some(number) = &self.filter.number {
-            sql.text(" AND (calls.caller = ").bind(Value::Text(number.clone()));
-            sql.text(" OR calls.dialled = ").bind(Value::Text(number.clone())).text(")");
+            let texts = Party::parse(number).logged_as(number);
+            sql.text(" AND (calls.caller").listed(texts.iter().cloned());
+            sql.text(" OR calls.dialled").listed(texts.into_iter()).text(")");
         }
         super::list::below(&mut sql, after);
         sql.text(" ORDER BY calls.started_at DESC, calls.call_id DESC LIMIT ");

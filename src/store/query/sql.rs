@@ -85,6 +85,29 @@ impl Sql {
         self
     }
 
+    /// `column IN (values)`, for text of any length.
+    pub(super) fn any_of(&mut self, column: Indexed, values: &[String]) -> &mut Self {
+        if let [value] = values {
+            return self.equal(column, value);
+        }
+        let (name, beginning) = column.names();
+        self.text(" AND ").text(name).listed(values.iter().cloned());
+        if self.dialect == Dialect::Postgres {
+            let short = values.iter().map(|value| value.chars().take(INDEXED_CHARS).collect());
+            self.text(" AND ").text(beginning).listed(short);
+        }
+        self
+    }
+
+    /// ` IN (values)`.
+    pub(super) fn listed(&mut self, values: impl Iterator<Item = String>) -> &mut Self {
+        self.text(" IN (");
+        for (index, value) in values.enumerate() {
+            self.text(if index == 0 { "" } else { ", " }).bind(Value::Text(value));
+        }
+        self.text(")")
+    }
+
     pub(super) fn sqlite(&self) -> QueryBuilder<Sqlite> {
         let mut builder = QueryBuilder::new("");
         for piece in &self.pieces {

@@ -277,7 +277,9 @@ impl Sim {
         self.watch.received_ms += 20;
         let samples = [sample; 160];
         for _ in 0..if self.is_doubling { 2 } else { 1 } {
-            let media = Media { chunk: Some(self.chunk), rate: Rate::LINE, samples: &samples };
+            let numbers =
+                Numbers { chunk: Some(self.chunk), timestamp: Some(self.chunk * 20), sequence: None };
+            let media = Media { numbers, rate: Rate::LINE, samples: &samples };
             self.world.carrier(carrier::Event::Media(media));
         }
         self.watch.received_ms += if self.is_doubling { 20 } else { 0 };
