@@ -11,7 +11,7 @@ mod wire;
 
 use std::fmt::Write as _;
 
-use self::wire::{Counter, Format, MediaBody, Message, Text};
+use self::wire::{Counter, MediaBody, Message, Text};
 use super::{Command, Event, Malformed, Media, Numbers, Start};
 use crate::audio::{Frame, Rate, g711};
 use crate::base64;

@@ -367,7 +367,7 @@ mod tests {
     #[case::constant_and_nothing_else(|_: u64| Numbers::of_chunk(Some(1)), 1)]
     #[case::all_constant(|_: u64| all(0, 0, 0), 1)]
     #[case::missing(|n: u64| Numbers { chunk: None, ..all(0, n * 20, n) }, 0)]
-    #[case::every_third_missing(|n: u64| Numbers { chunk: (n % 3 > 0).then_some(n), ..all(0, n * 20, n) }, 1)]
+    #[case::every_fourth_missing(|n: u64| Numbers { chunk: Some(n).filter(|n| n & 3 > 0), ..all(0, n * 20, n) }, 1)]
     #[case::steps_of_two(|n: u64| all(2 * n + 1, n * 20, n + 2), 1)]
     #[case::steps_of_two_and_nothing_else(|n: u64| Numbers::of_chunk(Some(2 * n + 1)), 1)]
     #[case::milliseconds(|n: u64| all(20 * n, n * 20, n + 2), 1)]

@@ -38,7 +38,7 @@ pub(super) async fn show(session: &mut Session, id: &str) -> Result<Option<CallD
         turns,
         events,
         used: used(session, call_id).await?,
-        annotations: annotations(session, &call.call_sid).await?,
+        annotations: annotations(session, &call.call_sid, circumstances.stream_sid.as_deref()).await?,
         calls_with_sid: calls_with_sid(session, &call.call_sid).await?,
         call,
         circumstances,
@@ -114,7 +114,12 @@ async fn used(session: &mut Session, call_id: Value) -> Result<Vec<Used>, Error>
     Ok(used)
 }
 
-async fn annotations(session: &mut Session, call_sid: &str) -> Result<Vec<AnnotationRow>, Error> {
+/// What the carrier told of the call, without what it told of the call's other streams.
+async fn annotations(
+    session: &mut Session,
+    call_sid: &str,
+    stream_sid: Option<&str>,
+) -> Result<Vec<AnnotationRow>, Error> {
     if call_sid == UNKNOWN {
         return Ok(Vec::new());
     }
@@ -129,6 +134,11 @@ async fn annotations(session: &mut Session, call_sid: &str) -> Result<Vec<Annota
         restore(&mut annotation.key);
         restore_json(&mut annotation.detail);
     }
+    let is_of_another = |annotation: &AnnotationRow| {
+        let stream = annotation.detail.get("StreamSid").and_then(|sid| sid.as_str());
+        annotation.kind == "stream_status" && stream_sid.is_some() && stream.is_some() && stream != stream_sid
+    };
+    annotations.retain(|annotation| !is_of_another(annotation));
     annotations.sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
     Ok(annotations)
 }
