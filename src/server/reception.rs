@@ -154,7 +154,13 @@ fn context(request: &VoiceRequest, seat: Option<&Seat>, wall: OffsetDateTime) ->
         to: party(&request.to),
         ..Context::unknown(wall)
     };
-    if let Some(Seat { agent, parameters, .. }) = seat {
+    if let Some(Seat { agent, parameters, party, .. }) = seat {
+        // The agent's own number, where the carrier leaves the plus or the country code out.
+        if let Some(party) = party {
+            let ours =
+                if context.direction == Direction::Outbound { &mut context.from } else { &mut context.to };
+            *ours = party.to_string();
+        }
         context.business_id.clone_from(&agent.business_id);
         context.agent.clone_from(&agent.name);
         context.model.clone_from(&agent.model);
@@ -448,7 +454,11 @@ mod tests {
             };
             let answer = receive(&state, &request, Instant::now()).unwrap();
             let agent = match (answer, entry(&mut log).unwrap().record) {
-                (Answer::Admitted(_), Record::Opened(context)) => context.agent,
+                (Answer::Admitted(_), Record::Opened(context)) => {
+                    let ours = if from.is_some() { &context.from } else { &context.to };
+                    assert!(context.agent != "sales" || ours == "+13125550142", "{ours}");
+                    context.agent
+                }
                 (Answer::Refused(_), _) => "refused".to_owned(),
                 (answer, record) => panic!("{answer:?} {record:?}"),
             };

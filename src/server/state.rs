@@ -50,7 +50,7 @@ pub struct State {
 pub(super) struct Seat {
     pub(super) agent: Arc<Agent>,
     /// Whom it answers for; `None`: for every party that no other agent has.
-    party: Option<Party>,
+    pub(super) party: Option<Party>,
     pub(super) parameters: Vec<Parameter>,
     /// The answer to its calls for which there is no room.
     pub(super) overflow: Arc<str>,
