@@ -166,7 +166,7 @@ async fn door(statuses: &'static [u16]) -> (String, Arc<Mutex<Vec<String>>>) {
 async fn message(link: &mut ClientLink) -> Value {
     match tokio::time::timeout(PATIENCE, link.next(true)).await.expect("in time") {
         Incoming::Text(data) | Incoming::Binary(data) => serde_json::from_slice(&data).unwrap(),
-        other @ (Incoming::Stalled | Incoming::Closed(_)) => panic!("{other:?}"),
+        other @ (Incoming::Noise(_) | Incoming::Stalled | Incoming::Closed(_)) => panic!("{other:?}"),
     }
 }
 
