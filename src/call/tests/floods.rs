@@ -96,7 +96,11 @@ fn the_largest_of_everything_is_carried_whole() {
     world.live(live::Event::TurnComplete);
     for _ in 0..200 {
         world.pass(1000);
-        world.carrier(carrier::Event::Media(Media { chunk: None, rate: Rate::LINE, samples: &[0; 160] }));
+        world.carrier(carrier::Event::Media(Media {
+            numbers: Numbers::default(),
+            rate: Rate::LINE,
+            samples: &[0; 160],
+        }));
     }
     let heard = world.frames().map(|(_, frame)| frame.samples().len()).sum::<usize>();
     assert!((184_000 * 8..185_000 * 8).contains(&heard), "{heard}");
