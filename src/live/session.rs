@@ -354,11 +354,9 @@ impl Session {
 
     /// The connection is lost: decides how to go on, if at all.
     fn lose(&mut self, cause: Failure, held_until: Option<Instant>, now: Instant) {
-        let verdict = cause.verdict(Situation {
-            is_set_up: self.is_ready(),
-            has_handle: matches!(self.plan, Plan::Resume(_)),
-            repeats: self.budget.repeats(&cause),
-        });
+        let has_handle = matches!(self.plan, Plan::Resume(_));
+        let repeats = self.budget.repeats(&cause);
+        let verdict = cause.verdict(Situation { is_set_up: self.is_ready(), has_handle, repeats });
         self.drop_poison(now);
         if cause == Failure::BreakerOpen {
             self.budget.pass_over(self.endpoint);
@@ -385,8 +383,8 @@ impl Session {
         let here = self.endpoint;
         let is_spent = self.budget.is_spent(here, now);
         let is_free = |place: &usize| !self.budget.is_spent(*place, now);
-        let mut later = if self.is_last_tier { 0..0 } else { here + 1..self.config.endpoints };
-        let other = later.find(is_free);
+        let first = if self.is_last_tier { self.config.endpoints } else { here + 1 };
+        let other = (first..self.config.endpoints).find(is_free);
         let asked = cause.retry_after();
         let is_elsewhere_better = asked.is_some_and(|asked| asked >= ELSEWHERE_MIN)
             && (other.is_some() || self.config.has_other_tier);
