@@ -112,8 +112,14 @@ fn explain(error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
+    use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn no_two_options_of_a_command_have_one_name() {
+        Arguments::command().debug_assert();
+    }
 
     #[test]
     fn an_error_is_explained_once_with_all_its_causes() {

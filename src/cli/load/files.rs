@@ -11,7 +11,7 @@ use crate::load::page;
 
 /// What is written of the outcome.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct Targets {
     /// Write the outcome as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -42,9 +42,9 @@ struct Output {
 impl Files {
     /// Fails where a file cannot be written: its place, its rights, the room on its disk. What a file holds stays until
     /// [`Files::write`].
-    pub(super) fn open(args: &Args) -> anyhow::Result<Self> {
+    pub(super) fn open(targets: &Targets) -> anyhow::Result<Self> {
         let open = |path: &Option<PathBuf>| path.as_deref().map(Output::open).transpose();
-        Ok(Self { json: open(&args.json)?, html: open(&args.html)? })
+        Ok(Self { json: open(&targets.json)?, html: open(&targets.html)? })
     }
 
     pub(super) fn write(&mut self, outcome: &Outcome) -> anyhow::Result<()> {
@@ -122,7 +122,7 @@ mod tests {
         for is_page in [false, true] {
             let name = Some(PathBuf::from(path));
             let (json, html) = if is_page { (None, name) } else { (name, None) };
-            let error = Files::open(&Args { json, html }).unwrap_err().to_string();
+            let error = Files::open(&Targets { json, html }).unwrap_err().to_string();
             assert_eq!(error, format!("cannot write {path}"));
         }
     }
@@ -132,7 +132,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (old, new) = (folder.path().join("old.json"), folder.path().join("new.html"));
         fs::write(&old, "an outcome of yesterday").unwrap();
-        let files = Files::open(&Args { json: Some(old.clone()), html: Some(new.clone()) }).unwrap();
+        let files = Files::open(&Targets { json: Some(old.clone()), html: Some(new.clone()) }).unwrap();
         assert_eq!(fs::read_to_string(&old).unwrap(), "an outcome of yesterday");
         drop(files);
         assert_eq!(fs::read_to_string(&old).unwrap(), "an outcome of yesterday");

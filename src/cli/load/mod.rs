@@ -62,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
-    files: files::Args,
+    files: files::Targets,
     /// Search the most calls with which the p99 of the added delay is 60 ms at most and nothing is lost; begins with
     /// --calls.
     #[arg(long)]
