@@ -197,7 +197,7 @@ async fn a_live_service_that_is_not_there_ends_the_call_with_its_cause() {
     assert!(!report.heard().is_empty(), "the apology");
     let detail = world.finish(&report).await;
     assert_complete(&detail, "all_failed");
-    assert_eq!(lost(&detail).len(), 3, "attempts");
+    assert_eq!(lost(&detail).len(), 4, "three attempts, and one more because there is no fallback");
     assert!(lost(&detail).iter().all(|lost| lost.contains("unreachable")));
 }
 

@@ -138,7 +138,8 @@ mod tests {
         let samples = vec![1000; (rate * u32::from(channels)) as usize];
         let file = wav::write(&Wav { rate: Rate(rate), channels, samples });
         let clip = Clip::read(&file, "Good day.").unwrap();
-        assert!((8_000..8_200).contains(&clip.samples.len()), "{}", clip.samples.len());
+        // A rate with long blocks ends in up to 40 ms of silence.
+        assert!((8_000..=8_320).contains(&clip.samples.len()), "{}", clip.samples.len());
         assert!((950..1050).contains(&clip.samples[4000]));
     }
 

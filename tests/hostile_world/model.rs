@@ -76,10 +76,12 @@ impl Model {
             messages.push((0, transcription(words)));
         }
         let mut among = words_at(&|place| place == Place::AmongSound).into_iter();
+        // One rate an answer: where it changes the resampler begins anew.
+        let rate = *self.random.pick(&[24, 24, 24, 16, 8, 48]);
         let pieces = exchange.answer_ms / PIECE_MS;
         for piece in 0..pieces {
             let at = piece * PIECE_MS / PACE;
-            let message = self.sound(level, PIECE_MS);
+            let message = self.sound(level, rate);
             messages.push((at, message));
             if piece > 0
                 && let Some(words) = among.next()
@@ -110,22 +112,22 @@ impl Model {
         messages.into_iter().map(|(at, message)| (at, self.odd(message))).collect()
     }
 
-    /// `ms` of sound, in a spelling of its own.
-    fn sound(&mut self, level: i16, ms: u64) -> Value {
-        let spellings: [(Option<&str>, u64); 10] = [
-            (Some("audio/pcm;rate=24000"), 24),
-            (Some("audio/pcm; rate=24000"), 24),
-            (Some("audio/PCM;RATE=24000"), 24),
-            (Some("audio/pcm;rate=\"24000\""), 24),
-            (Some("audio/pcm;channels=1;rate=24000"), 24),
-            (Some("audio/L16;codec=pcm;rate=24000"), 24),
-            (Some("audio/pcm"), 24),
-            (None, 24),
-            (Some("audio/pcm;rate=16000"), 16),
-            (Some("audio/pcm;rate=8000"), 8),
+    /// [`PIECE_MS`] of sound at `rate` kHz, in a spelling of its own.
+    fn sound(&mut self, level: i16, rate: u64) -> Value {
+        let hertz = rate * 1000;
+        let mut kinds = vec![
+            Some(format!("audio/pcm;rate={hertz}")),
+            Some(format!("audio/pcm; rate={hertz}")),
+            Some(format!("audio/PCM;RATE={hertz}")),
+            Some(format!("audio/pcm;rate=\"{hertz}\"")),
+            Some(format!("audio/pcm;channels=1;rate={hertz}")),
+            Some(format!("audio/L16;codec=pcm;rate={hertz}")),
         ];
-        let (kind, rate) = *self.random.pick(&spellings);
-        let bytes: Vec<u8> = (0..ms * rate).flat_map(|_| level.to_le_bytes()).collect();
+        if rate == 24 {
+            kinds.extend([None, Some("audio/pcm".to_owned())]);
+        }
+        let kind = self.random.pick(&kinds).clone();
+        let bytes: Vec<u8> = (0..PIECE_MS * rate).flat_map(|_| level.to_le_bytes()).collect();
         let way = self.random.below(BASE64_WAYS + 2);
         let mut blob = json!({"data": base64(&bytes, way)});
         if let Some(kind) = kind {
@@ -154,7 +156,8 @@ impl Model {
             5 => message = snake_case(&message),
             6 => message = json!([message]),
             7 => {
-                for name in ["toolCall", "toolCallCancellation", "goAway", "sessionResumptionUpdate"] {
+                message["goAway"] = json!(null);
+                for name in ["toolCall", "toolCallCancellation", "sessionResumptionUpdate"] {
                     message[name] = self.random.pick(&[json!(null), json!([]), json!("none")]).clone();
                 }
             }

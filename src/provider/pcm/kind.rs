@@ -150,7 +150,7 @@ mod tests {
     #[case::silence(vec![0; 64], Kind::Raw)]
     #[case::low_noise(vec![0xFF; 64], Kind::Raw)]
     #[case::low_noise_like_a_frame([0xFF, 0xFB, 0x90, 0xFC].repeat(800), Kind::Raw)]
-    #[case::a_sound((0..64).map(|n| n as u8 * 37).collect(), Kind::Raw)]
+    #[case::a_sound((0_u8..64).map(|n| n.wrapping_mul(37)).collect(), Kind::Raw)]
     fn bytes_say_what_they_are(#[case] bytes: Vec<u8>, #[case] kind: Kind) {
         assert_eq!(of(&bytes, true), Some(kind));
         for end in 0..bytes.len() {

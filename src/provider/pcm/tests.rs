@@ -29,9 +29,10 @@ fn wav(rate: u32, channels: u16, samples: Vec<i16>) -> Vec<u8> {
     wav::write(&Wav { rate: Rate(rate), channels, samples })
 }
 
-/// Periods of a tone, by its zero crossings.
+/// Periods of a tone, by its loud samples: what rings at its ends is quiet.
 fn periods(samples: &[i16]) -> usize {
-    samples.windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count()
+    let loud: Vec<_> = samples.iter().filter(|sample| sample.unsigned_abs() > 1000).collect();
+    loud.windows(2).filter(|pair| *pair[0] < 0 && *pair[1] > 0).count()
 }
 
 #[rstest]

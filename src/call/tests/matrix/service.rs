@@ -98,6 +98,11 @@ impl Service {
         }
     }
 
+    /// Whether the breaker kept the bridge from dialling: the service saw no attempt.
+    pub(super) fn is_passed_over(&self, link: LinkId) -> bool {
+        self.peers.get(&link).is_some_and(|peer| matches!(peer.answer, Some(Dial::BreakerOpen)))
+    }
+
     fn take_dial(&mut self) -> Dial {
         if self.dials.is_empty() { self.rest.unwrap_or(Dial::Good) } else { self.dials.remove(0) }
     }

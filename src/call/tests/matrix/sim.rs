@@ -617,6 +617,20 @@ impl Sim {
         if self.service.peers.iter().any(|(_, peer)| !peer.is_gone) {
             self.violate(format!("{link:?} is dialled while another is up"));
         }
+        let acts = self.service.dial(link, endpoint);
+        if !self.service.is_passed_over(link) {
+            self.count_dial(endpoint, now);
+        }
+        self.push_all(acts);
+        if self.rung == Rung::Fallback {
+            self.enter(Moment::ComingBack);
+        } else if link != LINK {
+            self.enter(Moment::Reconnecting);
+        }
+    }
+
+    /// An attempt that the service sees.
+    fn count_dial(&mut self, endpoint: usize, now: u64) {
         let dials = self.watch.dials.entry(endpoint).or_default();
         dials.retain(|at| now - at < 30_000);
         dials.push(now);
@@ -625,13 +639,6 @@ impl Sim {
         if dials.len() > most {
             let dials = format!("{dials:?}");
             self.violate(format!("RETRY_BUDGET {dials}"));
-        }
-        let acts = self.service.dial(link, endpoint);
-        self.push_all(acts);
-        if self.rung == Rung::Fallback {
-            self.enter(Moment::ComingBack);
-        } else if link != LINK {
-            self.enter(Moment::Reconnecting);
         }
     }
 
