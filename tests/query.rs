@@ -61,7 +61,7 @@ const CASES: [Case; 32] = [
     (&[("search", "caf* book*")], &[8]),
     (&[("search", "GRÖSSE m")], &[2]),
     (&[("search", "gro\u{308}sse")], &[2]),
-    (&[("search", "GRÖSSE bitte")], &[]),
+    (&[("search", "GRÖSSE bitte")], &[2]),
     (&[("search", "GRÖßE überall*")], &[]),
     (&[("search", "größe m")], &[2]),
     (&[("search", "übe*")], &[2]),

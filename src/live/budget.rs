@@ -9,7 +9,7 @@ use super::failure::Failure;
 /// that cannot work may pass its setup every time (Gemini Live API, retry budgets).
 pub(super) const ATTEMPTS_MAX: usize = 3;
 
-/// The same for a call that has no other tier: one more, because a refused attempt costs less than the caller.
+/// The same for a call that has one endpoint and no other tier: one more, because a refused attempt costs less than the caller.
 pub(super) const LAST_TIER_ATTEMPTS_MAX: usize = ATTEMPTS_MAX + 1;
 
 const WINDOW: Duration = Duration::from_secs(30);

@@ -93,7 +93,8 @@ struct Handle {
 impl Session {
     /// A session that is to be dialled at once, on its first endpoint. `seed` spreads the pauses.
     pub fn new(config: Config, first: LinkId, seed: u64, now: Instant) -> Self {
-        let most = if config.has_other_tier { ATTEMPTS_MAX } else { LAST_TIER_ATTEMPTS_MAX };
+        let is_alone = config.endpoints <= 1 && !config.has_other_tier;
+        let most = if is_alone { LAST_TIER_ATTEMPTS_MAX } else { ATTEMPTS_MAX };
         Self::again(config, first, Budget::new(seed, most), now)
     }
 
