@@ -182,7 +182,7 @@ fn an_interrupted_test_says_what_there_is_and_leaves_no_process() {
     let table = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(130), "{table}");
     assert!(
-        table.starts_with("2 calls at once at http://127.0.0.1:") && table.contains(", interrupted\n"),
+        table.contains("\n2 calls at once at http://127.0.0.1:") && table.contains(", interrupted\n"),
         "{table}"
     );
     let outcome: Outcome = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
