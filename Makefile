@@ -100,7 +100,8 @@ deps-postgres:
 		echo "create_main_cluster = false" | $(SUDO) tee $(CREATE_CLUSTER) > /dev/null && \
 		$(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends postgresql; }
 
-# The package starts a service unless the policy of the machine forbids it; the tests start their own.
+# The tests run PgBouncer and the proxies with configurations of their own. Their packages start services unless the
+# policy of the machine forbids it.
 POLICY := /usr/sbin/policy-rc.d
 deps-pgbouncer:
 	@[ -x /usr/sbin/pgbouncer ] || command -v pgbouncer > /dev/null || { \
@@ -114,8 +115,6 @@ deps-opus-tools:
 		echo "Installing the tools of Opus by apt: opus-tools"; \
 		$(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends opus-tools; }
 
-# The tests run them with configurations of their own: the packages are told to start no service.
-POLICY := /usr/sbin/policy-rc.d
 deps-proxies:
 	@(export PATH=$$PATH:/usr/sbin; command -v nginx && command -v haproxy && command -v caddy) > /dev/null || { \
 		echo "Installing proxies by apt, without their services: nginx haproxy caddy"; \

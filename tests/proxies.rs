@@ -61,7 +61,7 @@ impl Kind {
                     .map(|name| format!("{name}_temp_path {folder}/{name};"))
                     .concat();
                 let config = format!(
-                    "pid {folder}/pid; error_log stderr; daemon off; worker_processes 1; events {{}}\n\
+                    "pid {folder}/pid; error_log stderr; daemon off; master_process off; events {{}}\n\
                      http {{ access_log off; {paths}\n\
                      server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{server};\n\
                      proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;\n\
