@@ -219,11 +219,6 @@ impl Failure {
     /// A caller waits this long, under a filler, for a service that asks for it when there is no other.
     pub const WAIT_MAX: Duration = Duration::from_secs(5);
 
-    /// Whether it says itself that trying again soon cannot help.
-    pub const fn is_lasting(&self) -> bool {
-        matches!(self, Self::Limited { retry_after_ms, .. } if *retry_after_ms > Self::WAIT_MAX.as_millis() as u64)
-    }
-
     /// Stable name for the call log.
     pub const fn code(&self) -> &'static str {
         match self {

@@ -114,9 +114,7 @@ impl Codec {
     /// A frame without an id is of this stream: a socket carries only one.
     fn check_stream(&self, sid: Option<&str>) -> Result<(), Malformed> {
         match (&self.stream, sid) {
-            (Some(stream), Some(sid)) if !stream.sid.is_empty() && stream.sid != sid => {
-                Err(Malformed::ForeignStream)
-            }
+            (Some(stream), Some(sid)) if !is_same_stream(&stream.sid, sid) => Err(Malformed::ForeignStream),
             _ => Ok(()),
         }
     }
@@ -174,6 +172,11 @@ impl Codec {
             samples: &self.samples,
         })
     }
+}
+
+/// Whether `sid` may stand for the stream: an empty id and another case tell no streams apart.
+fn is_same_stream(stream: &str, sid: &str) -> bool {
+    stream.is_empty() || sid.trim().is_empty() || stream.eq_ignore_ascii_case(sid.trim())
 }
 
 /// The head that all frames to the carrier share, without the closing brace.

@@ -322,7 +322,7 @@ impl Session {
     fn handle_failure(&mut self, kind: Kind, failure: Failure, now: Instant) {
         if self.cost(kind) == Cost::Nothing {
             self.outputs.push_back(Output::Note(kind, Event::Failed(failure)));
-        } else if self.turns_lost + 1 >= TURNS_LOST_MAX || failure.is_lasting() {
+        } else if self.turns_lost + 1 >= TURNS_LOST_MAX {
             self.close();
             self.outputs.push_back(Output::Failed { kind, failure });
         } else {

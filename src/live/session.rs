@@ -403,7 +403,7 @@ impl Session {
             self.is_last_tier = true;
             return Some(fresh(endpoint));
         }
-        if verdict != Verdict::Wait || is_spent {
+        if is_spent || (verdict != Verdict::Wait && *cause != Failure::SetupTimeout) {
             return None;
         }
         let wait = self.budget.wait(asked)?;

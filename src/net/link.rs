@@ -18,8 +18,11 @@ use tokio_tungstenite::tungstenite;
 use super::STALL_MAX;
 use super::bell::Bell;
 
-/// Audio messages that may wait for a peer that does not read: half a second of 20 ms frames.
+/// Paced audio messages that may wait for a peer that does not read: half a second of 20 ms frames.
 const AUDIO_MAX: usize = 25;
+
+/// The same for audio that comes as the carrier sends it: two payloads of a second, the largest it may send.
+const BURST_MAX: usize = 100;
 
 /// Pings, pongs and parts of messages until they are told: a peer that means well sends one now and then.
 const NOISE_TOLD: u32 = 25;
@@ -66,6 +69,15 @@ pub enum Kind {
 impl Kind {
     const fn is_audio(self) -> bool {
         matches!(self, Self::Audio | Self::Patient(_))
+    }
+
+    /// Messages of this kind that may wait before the oldest is dropped.
+    const fn waiting_max(self) -> usize {
+        match self {
+            Self::Audio => AUDIO_MAX,
+            Self::Patient(_) => BURST_MAX,
+            Self::Control => usize::MAX,
+        }
     }
 }
 
@@ -122,7 +134,7 @@ where
     /// Queues a text message. `true` if an older audio message had to go for it. Does not allocate once the memory
     /// for messages has grown.
     pub fn send(&mut self, text: &str, kind: Kind) -> bool {
-        let is_full = kind.is_audio() && self.audio_queued == AUDIO_MAX;
+        let is_full = kind.is_audio() && self.audio_queued >= kind.waiting_max();
         if is_full && let Some(oldest) = self.queue.iter().position(|(kind, _)| kind.is_audio()) {
             self.queue.remove(oldest);
             self.audio_queued -= 1;

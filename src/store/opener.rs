@@ -4,19 +4,22 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use ::time::OffsetDateTime;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::spill::Spill;
 use super::tally::Tally;
 use super::writer::Destination;
-use super::{Error, sqlite};
+use super::{Error, Stamp, sqlite};
 
 /// Opens one file, again and again.
 #[derive(Debug)]
 pub(super) struct Opener {
     path: PathBuf,
     options: SqliteConnectOptions,
+    /// Since when this process has calls. The file may be opened later: those are not the calls of one that died.
+    since: Stamp,
     /// Calls of the process before are ended; from then on open calls are this process's own.
     is_recovered: bool,
     file: Option<Identity>,
@@ -30,8 +33,8 @@ pub(super) struct Identity {
 }
 
 impl Opener {
-    pub(super) const fn new(path: PathBuf, options: SqliteConnectOptions) -> Self {
-        Self { path, options, is_recovered: false, file: None }
+    pub(super) fn new(path: PathBuf, options: SqliteConnectOptions) -> Self {
+        Self { path, options, since: Stamp(OffsetDateTime::now_utc()), is_recovered: false, file: None }
     }
 
     /// Makes the file where it is missing, brings its schema up to date, and the first time ends the calls that the
@@ -51,7 +54,7 @@ impl Opener {
                 super::spill::Error::Sql(source) => named(source),
                 super::spill::Error::File { path, source } => Error::File { path, source },
             })?;
-            sqlite::recover(&mut connection).await.map_err(named)?;
+            sqlite::recover(&mut connection, self.since).await.map_err(named)?;
             self.is_recovered = true;
         }
         Ok(connection)

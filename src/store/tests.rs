@@ -449,7 +449,7 @@ async fn a_call_on_its_way_to_postgres_is_ended_on_that_way(
     sqlite::journal::note(&mut file, &begun).await.unwrap();
     sqlite::journal::prune(&mut file, 2, Stamp(pruned)).await.unwrap();
     for _ in 0..2 {
-        sqlite::recover(&mut file).await.unwrap();
+        sqlite::recover(&mut file, Stamp(OffsetDateTime::now_utc())).await.unwrap();
         let left = sqlite::journal::read(&mut file, 0).await.unwrap();
         assert_eq!(left.len(), rows);
         let Some(Ok(rows::Row::Ended(ended))) = left.last().map(|it| &it.row) else { panic!("{left:?}") };

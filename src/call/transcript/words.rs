@@ -69,7 +69,8 @@ fn is_nothing(rest: &str) -> bool {
 /// Whether `more`, which says what the text says, is the service's repetition and not the speaker's.
 fn is_repetition(more: &str, is_later: bool, text: &str) -> bool {
     let has_own_space = more.starts_with(char::is_whitespace) && text.starts_with(char::is_whitespace);
-    !is_later && (is_long(more) || !has_own_space)
+    let is_sentence = more.trim_end().ends_with(|c: char| !c.is_alphanumeric());
+    !is_later && (is_long(more) || (is_sentence && !has_own_space))
 }
 
 /// Whether `more`, which begins with the text and goes on with `rest`, is the text so far and not a next fragment of it,
@@ -174,6 +175,8 @@ mod tests {
     #[case::yes_yes_yes(&["Yes", " yes", " yes", "."], "Yes yes yes.")]
     #[case::no_no(&[" no", " no no"], "no no no")]
     #[case::in_one(&["yes yes"], "yes yes")]
+    #[case::xie_xie(&["谢", "谢"], "谢谢")]
+    #[case::digits(&["5", "5", "5", "11"], "55511")]
     #[case::the_theory(&[" the", " theory"], "the theory")]
     #[case::so_some(&["so", " some"], "so some")]
     #[case::a_question_again(&["Are you there?", " Are you there?"], "Are you there? Are you there?")]

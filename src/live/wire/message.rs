@@ -337,7 +337,7 @@ impl<'a> Message<'a> {
             }
         });
         if read.is_err() {
-            self.note(Malformed::Field("goAway"));
+            return self.note(Malformed::Field("goAway"));
         }
         self.go_away = Some(time_left);
     }
@@ -398,7 +398,8 @@ impl<'a> Message<'a> {
         });
         let number = [&code, &status].into_iter().flatten().find_map(|text| code_of(text));
         let text = message.or(status).or(code).unwrap_or_default();
-        self.error = Some((number.unwrap_or_default(), cut(text, ERROR_MAX).into_owned()));
+        let is_error = number.is_some_and(|number| number != 0) || !matches!(text.as_ref(), "" | "0" | "OK");
+        self.error = is_error.then(|| (number.unwrap_or_default(), cut(text, ERROR_MAX).into_owned()));
     }
 }
 

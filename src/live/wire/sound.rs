@@ -115,7 +115,7 @@ impl Sound {
         let converter = match self.converter.take().filter(|converter| converter.from == from) {
             Some(converter) => self.converter.insert(converter),
             None => {
-                let resampler = Resampler::new(from, Rate::MODEL_OUT);
+                let resampler = Resampler::any(from, Rate::MODEL_OUT);
                 self.converter.insert(Converter { from, resampler, is_fed: false })
             }
         };
@@ -127,9 +127,9 @@ impl Sound {
     }
 }
 
-/// Rates of speech whose 5 ms are whole samples, which the resampler needs.
+/// Rates that speech has.
 fn is_convertible(rate: Rate) -> bool {
-    (8_000..=96_000).contains(&rate.0) && rate.0.is_multiple_of(200)
+    (8_000..=96_000).contains(&rate.0)
 }
 
 /// Gemini says `audio/L16;codec=pcm;rate=24000` in other interfaces and means little-endian, as everywhere; so only what

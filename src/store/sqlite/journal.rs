@@ -86,11 +86,13 @@ pub(in crate::store) async fn note(
 /// way to Postgres, then those of the tables here. The rows of a long call may have left the journal before it ends.
 pub(in crate::store) async fn orphans(
     connection: &mut SqliteConnection,
+    before: Stamp,
 ) -> Result<(Vec<Row>, Vec<Row>), sqlx::Error> {
     let open: Vec<(String, u32, String, bool)> = sqlx::query_as(
         "SELECT call_id, next_sequence, at, EXISTS (SELECT 1 FROM calls WHERE calls.call_id = open_calls.call_id)
-           FROM open_calls",
+           FROM open_calls WHERE at < ?",
     )
+    .bind(before)
     .fetch_all(connection)
     .await?;
     let (local, journalled): (Vec<_>, Vec<_>) = open.into_iter().partition(|(.., is_local)| *is_local);

@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 
 use super::rows::Batch;
-use super::{Error, Verdict};
+use super::{Error, Stamp, Verdict};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -110,9 +110,9 @@ pub(super) fn schema() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
-/// Ends the calls of a process that died, where the rest of them is: in the journal or in the tables.
-pub(super) async fn recover(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let (journalled, local) = journal::orphans(connection).await?;
+/// Ends the calls of a process that died `before` then, where the rest of them is: in the journal or in the tables.
+pub(super) async fn recover(connection: &mut SqliteConnection, before: Stamp) -> Result<(), sqlx::Error> {
+    let (journalled, local) = journal::orphans(connection, before).await?;
     if journalled.is_empty() && local.is_empty() {
         return Ok(());
     }

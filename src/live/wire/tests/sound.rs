@@ -48,11 +48,13 @@ fn crossings(samples: &[i16]) -> usize {
 #[case("audio/pcm;rate=16000", 16_000)]
 #[case("audio/x-pcm;x=y;rate=32000", 32_000)]
 #[case("audio/pcm;rate=48000", 48_000)]
+#[case("audio/pcm;rate=22050", 22_050)]
+#[case("audio/pcm;rate=44100", 44_100)]
 fn a_second_of_any_rate_is_a_second_of_the_same_tone(#[case] mime_type: &str, #[case] rate: u32) {
     let bytes = le(&tone(rate as usize, rate));
     let messages: Vec<_> = bytes.chunks(4801).map(<[u8]>::to_vec).collect();
     let samples = heard(mime_type, &messages);
-    assert!((24_000..=24_240).contains(&samples.len()), "{}", samples.len());
+    assert!((23_800..=24_500).contains(&samples.len()), "{}", samples.len());
     assert!((1145..=1155).contains(&crossings(&samples)), "{}", crossings(&samples));
 }
 
@@ -91,7 +93,7 @@ fn mu_law_is_of_the_line() {
 #[rstest]
 #[case("audio/mpeg")]
 #[case("image/jpeg")]
-#[case("audio/pcm;rate=22051")]
+#[case("audio/pcm;rate=4000")]
 #[case("audio/pcm;channels=99")]
 #[case("audio/PCMA")]
 fn what_cannot_be_converted_says_so(#[case] mime_type: &str) {
