@@ -84,7 +84,7 @@ fn read(text: &[u8], mut put: impl FnMut(u8) -> Result<(), Malformed>) -> Result
             b'0'..=b'9' => symbol - b'0' + 52,
             b'+' | b'-' => 62,
             b'/' | b'_' => 63,
-            b' ' | b'\t' | b'\r' | b'\n' => continue,
+            b' ' | b'\t' | b'\r' | b'\n' | b'\x0B' | b'\x0C' => continue,
             b'=' if symbols > 0 && count != 6 => {
                 count = 0;
                 continue;
@@ -120,6 +120,7 @@ mod tests {
     #[case::too_much_padding("++//AQ====", Ok(&[0xFB, 0xEF, 0xFF, 0x01][..]))]
     #[case::padding_after_a_whole_group("++//=", Ok(&[0xFB, 0xEF, 0xFF][..]))]
     #[case::lines("++//\r\nAQ==\n", Ok(&[0xFB, 0xEF, 0xFF, 0x01][..]))]
+    #[case::vertical_tab_and_form_feed("++/\x0B/AQ\x0C==", Ok(&[0xFB, 0xEF, 0xFF, 0x01][..]))]
     #[case::white_space_within(" +\t+/ /A\nQ = =", Ok(&[0xFB, 0xEF, 0xFF, 0x01][..]))]
     #[case::pieces_encoded_one_by_one("AQ==Ag==AwQ=", Ok(&[1, 2, 3, 4][..]))]
     #[case::bits_that_fill_no_byte("AR==", Ok(&[1][..]))]

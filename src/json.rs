@@ -48,8 +48,31 @@ impl<'a> Reader<'a> {
     }
 
     /// Hands every member of an object to `each`, which may take its value. Names come in lower case without `_` and
-    /// `-`, so `turnComplete` and `turn_complete` are one name.
+    /// `-`, so `turnComplete` and `turn_complete` are one name. A list of objects is read as one object with the
+    /// members of all.
     pub fn members(&mut self, mut each: impl FnMut(&mut Self, &str)) -> Result<(), Odd> {
+        self.objects(&mut |reader: &mut Self, name: Written<'a>| each(reader, name.known(&mut [0; NAME_MAX])))
+    }
+
+    /// Like [`Reader::members`], with the names as they are written.
+    pub fn entries(&mut self, mut each: impl FnMut(&mut Self, Cow<'a, str>)) -> Result<(), Odd> {
+        self.objects(&mut |reader: &mut Self, name: Written<'a>| each(reader, name.text()))
+    }
+
+    fn objects(&mut self, each: &mut impl FnMut(&mut Self, Written<'a>)) -> Result<(), Odd> {
+        if self.peek() != Some(b'[') {
+            return self.object(each);
+        }
+        let mut read = Err(Odd);
+        self.items(|reader| {
+            if reader.object(each).is_ok() {
+                read = Ok(());
+            }
+        });
+        read
+    }
+
+    fn object(&mut self, each: &mut impl FnMut(&mut Self, Written<'a>)) -> Result<(), Odd> {
         if !self.enter(b'{')? {
             return Ok(());
         }
@@ -65,8 +88,7 @@ impl<'a> Reader<'a> {
                 }
                 Some(b',') => self.at += 1,
                 Some(_) => {
-                    let mut room = [0; NAME_MAX];
-                    let name = self.name(&mut room);
+                    let name = self.name();
                     if self.peek() == Some(b':') {
                         self.at += 1;
                         self.take_or_skip(|reader| each(reader, name));
@@ -164,6 +186,14 @@ impl<'a> Reader<'a> {
         self.peek() == Some(b'{')
     }
 
+    pub fn is_list(&mut self) -> bool {
+        self.peek() == Some(b'[')
+    }
+
+    pub fn is_text(&mut self) -> bool {
+        self.peek() == Some(b'"')
+    }
+
     pub fn is_null(&mut self) -> bool {
         let is_word = matches!(self.peek(), Some(b'n' | b'N' | b'u'));
         is_word && NULLS.iter().any(|null| self.bytes[self.at..].starts_with(null))
@@ -218,16 +248,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name of a member as [`Reader::members`] tells it; empty if it is too long to be known.
-    fn name<'n>(&mut self, room: &'n mut [u8; NAME_MAX]) -> &'n str {
-        let written = if self.peek() == Some(b'"') { self.string().bytes } else { self.scalar() };
-        let mut len = 0;
-        for byte in written.iter().filter(|byte| !matches!(byte, b'_' | b'-')) {
-            let Some(slot) = room.get_mut(len) else { return "" };
-            *slot = byte.to_ascii_lowercase();
-            len += 1;
+    fn name(&mut self) -> Written<'a> {
+        if self.peek() == Some(b'"') {
+            self.string()
+        } else {
+            Written { bytes: self.scalar(), has_escapes: false }
         }
-        std::str::from_utf8(&room[..len]).unwrap_or_default()
     }
 
     /// A string, at its opening quote.
@@ -309,6 +335,24 @@ impl<'a> Written<'a> {
         }
     }
 
+    /// The name of a member as [`Reader::members`] tells it; empty if it is too long to be known.
+    fn known<'n>(&self, room: &'n mut [u8; NAME_MAX]) -> &'n str {
+        let Some(name) = room.get_mut(..self.bytes.len()) else { return "" };
+        name.copy_from_slice(self.bytes);
+        name.make_ascii_lowercase();
+        let mut len = name.len();
+        if memchr2(b'_', b'-', name).is_some() {
+            len = 0;
+            for at in 0..name.len() {
+                if !matches!(name[at], b'_' | b'-') {
+                    name[len] = name[at];
+                    len += 1;
+                }
+            }
+        }
+        std::str::from_utf8(&room[..len]).unwrap_or_default()
+    }
+
     fn unescaped(&self) -> String {
         let mut text = String::with_capacity(self.bytes.len());
         let mut rest = self.bytes;
@@ -332,6 +376,11 @@ fn escape(rest: &[u8]) -> (char, usize) {
         Some(b'r') => ('\r', 1),
         Some(b'b') => ('\u{8}', 1),
         Some(b'f') => ('\u{C}', 1),
+        // As JavaScript and Python write a byte.
+        Some(b'x') => match rest.get(1..3).and_then(hexadecimal) {
+            Some(scalar) => (char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER), 3),
+            None => ('x', 1),
+        },
         Some(b'u') => match (unit(&rest[1..]), unit(rest.get(7..).unwrap_or_default())) {
             (Some(high @ 0xD800..=0xDBFF), Some(low @ 0xDC00..=0xDFFF)) if rest[5..].starts_with(b"\\u") => {
                 let scalar = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
@@ -349,8 +398,12 @@ fn escape(rest: &[u8]) -> (char, usize) {
 
 /// Four hexadecimal digits.
 fn unit(digits: &[u8]) -> Option<u32> {
-    let digits = digits.get(..4).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
-    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    digits.get(..4).and_then(hexadecimal)
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u32> {
+    let is_number = digits.iter().all(u8::is_ascii_hexdigit);
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok().filter(|_| is_number)
 }
 
 #[cfg(test)]

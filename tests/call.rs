@@ -301,13 +301,12 @@ async fn frames_that_cannot_be_used_are_counted_and_the_call_goes_on() {
         .collect();
     let expected = [
         ("base64", 1),
-        ("binary", 1),
         ("chunk_jump", 1),
         ("digit", 1),
         ("duplicate_chunk", 1),
         ("foreign_mark", 1),
         ("foreign_stream", 1),
-        ("json", 2),
+        ("json", 3),
         ("media_before_start", 1),
         ("second_start", 1),
     ];

@@ -145,8 +145,7 @@ where
         let input = match &incoming {
             _ if verdict == Verdict::Endless => Input::CarrierFlooded,
             _ if verdict == Verdict::Refused => Input::CarrierFlood,
-            Incoming::Text(text) => Input::Carrier(Message::new(text)),
-            Incoming::Binary(_) => Input::CarrierBinary,
+            Incoming::Text(data) | Incoming::Binary(data) => Input::Carrier(Message::new(data)),
             Incoming::Noise(_) => return,
             Incoming::Stalled => Input::CarrierStalled,
             Incoming::Closed(Closure::Frame { code, .. }) => Input::CarrierClosed { code: *code },

@@ -22,11 +22,9 @@ use crate::live::{self, wire};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input<'a> {
-    /// A text message of the carrier.
+    /// A message of the carrier, text or binary.
     #[serde(borrow)]
     Carrier(Message<'a>),
-    /// A binary message, which no carrier sends.
-    CarrierBinary,
     /// A message beyond what a carrier may send: it was not read.
     CarrierFlood,
     /// The carrier has sent more than it may for too long.
@@ -115,7 +113,6 @@ impl Intake {
                     self.call.note_oddity(oddity);
                 }
             }
-            Input::CarrierBinary => call.handle_carrier(carrier::Event::Malformed(Malformed::Binary), now),
             Input::CarrierFlood => call.handle_carrier(carrier::Event::Malformed(Malformed::Flood), now),
             Input::CarrierFlooded => call.handle_carrier(carrier::Event::Flooded, now),
             Input::CarrierStalled => call.handle_carrier(carrier::Event::Stalled, now),

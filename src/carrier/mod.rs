@@ -132,8 +132,6 @@ impl Close {
 /// A frame from the carrier that could not be read. Content is never echoed: it may be personal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    #[error("binary frame")]
-    Binary,
     #[error("not a JSON object of the protocol")]
     Json,
     #[error("a required field is missing or has the wrong type")]
@@ -156,7 +154,6 @@ impl Malformed {
     /// Stable name for the call log.
     pub const fn code(self) -> &'static str {
         match self {
-            Self::Binary => "binary",
             Self::Json => "json",
             Self::Field => "field",
             Self::Base64 => "base64",

@@ -6,12 +6,11 @@
 //! that is written otherwise than documented is read for what it says. Knows nothing of sockets, and not what a call
 //! makes of the events.
 
-mod lenient;
 mod wire;
 
 use std::fmt::Write as _;
 
-use self::wire::{Counter, MediaBody, Message, Text};
+use self::wire::{MediaBody, Message};
 use super::{Command, Event, Malformed, Media, Numbers, Start};
 use crate::audio::{Frame, Rate, g711};
 use crate::base64;
@@ -53,30 +52,21 @@ impl Codec {
 
     /// The event of one text frame. Does not allocate for media, once the buffers have grown.
     pub fn decode<'a>(&'a mut self, text: &'a [u8]) -> Result<Event<'a>, Malformed> {
-        let message = match wire::parse(text) {
-            Some(message) => message,
-            None => {
-                let (message, oddity) = lenient::parse(text)?;
-                self.oddity = Some(oddity);
-                message
-            }
-        };
-        match message.event.as_ref() {
-            "connected" => return Ok(Event::Connected),
-            "start" => return self.start(message).map(Event::Start),
-            _ => self.check_stream(message.stream_sid.as_deref())?,
+        let message = wire::parse(text)?;
+        self.oddity = message.oddity.or(self.oddity);
+        if !matches!(message.event, wire::Event::Connected | wire::Event::Start) {
+            self.check_stream(message.stream_sid.as_deref())?;
         }
-        match message.event.as_ref() {
-            "media" => {
-                let sequence = message.sequence_number.and_then(|counter| counter.0);
-                self.media(message.media.ok_or(Malformed::Field)?, sequence).map(Event::Media)
+        match message.event {
+            wire::Event::Connected => Ok(Event::Connected),
+            wire::Event::Start => self.start(message).map(Event::Start),
+            wire::Event::Media => {
+                self.media(message.media.ok_or(Malformed::Field)?, message.sequence_number).map(Event::Media)
             }
-            "mark" => Ok(Event::Mark(message.mark.and_then(|mark| mark_id(&mark.name?)))),
-            "dtmf" => {
-                digit(&message.dtmf.and_then(|dtmf| dtmf.digit).ok_or(Malformed::Field)?).map(Event::Dtmf)
-            }
-            "stop" => Ok(Event::Stop),
-            _ => Ok(Event::Unknown),
+            wire::Event::Mark => Ok(Event::Mark(message.mark.and_then(|name| mark_id(&name)))),
+            wire::Event::Dtmf => digit(&message.digit.ok_or(Malformed::Field)?).map(Event::Dtmf),
+            wire::Event::Stop => Ok(Event::Stop),
+            wire::Event::Unknown => Ok(Event::Unknown),
         }
     }
 
@@ -134,10 +124,10 @@ impl Codec {
         let json = serde_json::to_string(sid).map_err(|_| Malformed::Field)?;
         let start = Start {
             stream_sid: sid.to_owned(),
-            call_sid: body.call_sid.map(Text::into_string).unwrap_or_default(),
-            account_sid: body.account_sid.map(Text::into_string).unwrap_or_default(),
-            format: body.media_format.unwrap_or_default().known(),
-            parameters: body.custom_parameters.unwrap_or_default().0,
+            call_sid: body.call_sid.unwrap_or_default().into_owned(),
+            account_sid: body.account_sid.unwrap_or_default().into_owned(),
+            format: body.media_format.known(),
+            parameters: body.custom_parameters,
         };
         self.stream = Some(Stream { sid: start.stream_sid.clone(), json });
         Ok(Box::new(start))
@@ -159,15 +149,14 @@ impl Codec {
             long.resize(len_max, 0);
             &mut long[..]
         };
-        let len = base64::decode_slice(payload.as_bytes(), bytes).map_err(|_| Malformed::Base64)?;
+        let len = base64::decode_slice(&payload, bytes).map_err(|_| Malformed::Base64)?;
         if len == 0 || len > PAYLOAD_BYTES_MAX {
             return Err(Malformed::Length);
         }
         self.samples.clear();
         g711::decode_into(&bytes[..len], &mut self.samples);
-        let number = |counter: Option<Counter>| counter?.0;
         Ok(Media {
-            numbers: Numbers { chunk: number(body.chunk), timestamp: number(body.timestamp), sequence },
+            numbers: Numbers { chunk: body.chunk, timestamp: body.timestamp, sequence },
             rate: Rate::LINE,
             samples: &self.samples,
         })

@@ -37,6 +37,7 @@ fn read(message: &[u8]) -> (Vec<String>, bool) {
 #[case::escapes(br#"{"a":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00"}"#, &["a=\"\\/\u{8}\u{C}\n\r\té😀"], false)]
 #[case::lone_surrogates(br#"{"a":"\ud83d","b":"x\ude00y","c":"\ud83d\ud83d\ude00"}"#, &["a=\u{FFFD}", "b=x\u{FFFD}y", "c=\u{FFFD}😀"], false)]
 #[case::bad_escapes(br#"{"a":"\x\u12\'"}"#, &["a=x\u{FFFD}12'"], false)]
+#[case::bytes_as_escapes(br#"{"a":"\x41\x2f\xZZ\x4"}"#, &["a=A/xZZx4"], false)]
 #[case::nul(b"{\"a\":\"x\\u0000y\0\"}", &["a=x\u{FFFD}y\0"], false)]
 #[case::raw_nul(b"{\"a\":\"x\0\"}", &["a=x\u{FFFD}"], false)]
 #[case::not_utf_8(b"{\"a\":\"x\xFF\"}", &["a=x\u{FFFD}"], false)]
@@ -53,6 +54,46 @@ fn what_can_be_read_is(#[case] message: &[u8], #[case] expected: &[&str], #[case
     assert_eq!(
         (found.iter().map(String::as_str).collect::<Vec<_>>(), broken),
         (expected.to_vec(), is_broken)
+    );
+}
+
+/// The names of the members of `a`, as they are told and as they are written.
+fn names(message: &str) -> (Vec<String>, Result<(), Odd>, Vec<String>) {
+    let (mut known, mut written, mut read) = (Vec::new(), Vec::new(), Ok(()));
+    let mut reader = Reader::new(message.as_bytes());
+    assert!(reader.next_object());
+    let _ = reader.members(|reader, _| read = reader.members(|_, name| known.push(name.to_owned())));
+    let mut reader = Reader::new(message.as_bytes());
+    assert!(reader.next_object());
+    let _ = reader.members(|reader, _| {
+        let _ = reader.entries(|_, name| written.push(name.into_owned()));
+    });
+    (known, read, written)
+}
+
+#[rstest]
+#[case::object(r#"{"a":{"B_c":1}}"#, &["bc"], Ok(()), &["B_c"])]
+#[case::list(r#"{"a":[{"b":1},{"C":2}]}"#, &["b", "c"], Ok(()), &["b", "C"])]
+#[case::list_with_others(r#"{"a":[7,null,{"b":1},"x",[{"c":2}]]}"#, &["b"], Ok(()), &["b"])]
+#[case::list_without_objects(r#"{"a":[7,"x"]}"#, &[], Err(Odd), &[])]
+#[case::empty_list(r#"{"a":[]}"#, &[], Err(Odd), &[])]
+#[case::null(r#"{"a":null}"#, &[], Ok(()), &[])]
+#[case::text(r#"{"a":"x"}"#, &[], Err(Odd), &[])]
+#[case::escaped(r#"{"a":{"x\u0041\ud800":1}}"#, &["x\\u0041\\ud800"], Ok(()), &["xA\u{FFFD}"])]
+fn an_object_may_stand_in_a_list(
+    #[case] message: &str,
+    #[case] known: &[&str],
+    #[case] read: Result<(), Odd>,
+    #[case] written: &[&str],
+) {
+    let (found, found_read, found_written) = names(message);
+    assert_eq!(
+        (found, found_read, found_written),
+        (
+            known.iter().map(ToString::to_string).collect(),
+            read,
+            written.iter().map(ToString::to_string).collect(),
+        )
     );
 }
 

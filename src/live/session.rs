@@ -313,11 +313,13 @@ impl Session {
     }
 
     /// Leaves early enough for what is to be done meanwhile: a third of the time that is left, three seconds at
-    /// least. No time said means that there is none.
+    /// least. The service announces its end 30 to 60 s ahead; where it does not say when, or not so that it can be
+    /// read, the bridge takes a part of that, so that an answer that is being said can come to its end.
     fn handle_go_away(&mut self, time_left: Option<Duration>, now: Instant) {
         const RESERVE_MIN: Duration = Duration::from_secs(3);
+        const UNSAID: Duration = Duration::from_secs(10);
         if let State::Ready(ready) = &mut self.state {
-            let left = time_left.unwrap_or_default();
+            let left = time_left.unwrap_or(UNSAID);
             let leave_by = now + left.saturating_sub((left / 3).max(RESERVE_MIN));
             ready.leave_by = Some(ready.leave_by.map_or(leave_by, |earlier| earlier.min(leave_by)));
         }

@@ -63,7 +63,8 @@ impl Phone {
         self.send_media(&audio).await;
     }
 
-    async fn send_media(&mut self, audio: &[u8]) {
+    /// One message of audio, however long it lasts.
+    pub(crate) async fn send_media(&mut self, audio: &[u8]) {
         let payload = STANDARD.encode(audio);
         let media = format!(
             r#"{{"event":"media","media":{{"track":"inbound","payload":"{payload}"}},"streamSid":"MZ1"}}"#

@@ -235,7 +235,6 @@ fn a_line_that_cannot_be_read_is_named() {
 #[case(Input::Carrier(raw("no JSON \u{1} \"at all\"")))]
 #[case(Input::Carrier(Message::new(b"\xff\x00")))]
 #[case(Input::Carrier(raw("")))]
-#[case(Input::CarrierBinary)]
 #[case(Input::CarrierFlood)]
 #[case(Input::CarrierFlooded)]
 #[case(Input::CarrierStalled)]

@@ -1,58 +1,268 @@
-//! The messages of the carrier as JSON: borrowed and flat.
+//! The messages of the carrier as JSON: borrowed, and read field by field.
 //!
-//! Knows the shapes, and nothing of what they mean.
+//! What is not written as documented is read for what it says; a field of another kind than it should be is a default, and
+//! is named. Knows the shapes, and nothing of what they mean.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use crate::carrier::{Malformed, MediaFormat};
+use crate::json::{Odd, Reader};
 
-use crate::carrier::MediaFormat;
-
-/// Reads a message as the carrier documents it; `None` for one that is written otherwise.
-pub(super) fn parse(text: &[u8]) -> Option<Message<'_>> {
-    // An array would be read as a struct whose fields have no names.
-    if text.trim_ascii_start().first() != Some(&b'{') {
-        return None;
-    }
-    let message: Message<'_> = serde_json::from_slice(text).ok()?;
-    (!message.event.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b' ')).then_some(message)
-}
-
-/// All messages in one flat struct: telling them apart by serde's tag would cost almost twice the time.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// A message of the carrier. All kinds in one flat struct: the event may be named behind the body.
+#[derive(Default)]
 pub(super) struct Message<'a> {
-    #[serde(borrow)]
-    pub(super) event: Text<'a>,
-    pub(super) stream_sid: Option<Text<'a>>,
-    pub(super) sequence_number: Option<Counter>,
+    pub(super) event: Event,
+    pub(super) stream_sid: Option<Cow<'a, str>>,
+    pub(super) sequence_number: Option<u64>,
     pub(super) start: Option<StartBody<'a>>,
     pub(super) media: Option<MediaBody<'a>>,
-    pub(super) mark: Option<MarkBody<'a>>,
-    pub(super) dtmf: Option<DtmfBody<'a>>,
+    pub(super) mark: Option<Cow<'a, str>>,
+    pub(super) digit: Option<Cow<'a, str>>,
+    /// The first thing that was odd, for the call log.
+    pub(super) oddity: Option<&'static str>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// What a message tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Event {
+    Connected,
+    Start,
+    Media,
+    Mark,
+    Dtmf,
+    Stop,
+    #[default]
+    Unknown,
+}
+
+#[derive(Default)]
 pub(super) struct StartBody<'a> {
-    #[serde(borrow)]
-    pub(super) stream_sid: Option<Text<'a>>,
-    pub(super) call_sid: Option<Text<'a>>,
-    pub(super) account_sid: Option<Text<'a>>,
-    pub(super) media_format: Option<Format<'a>>,
-    pub(super) custom_parameters: Option<Parameters>,
+    pub(super) stream_sid: Option<Cow<'a, str>>,
+    pub(super) call_sid: Option<Cow<'a, str>>,
+    pub(super) account_sid: Option<Cow<'a, str>>,
+    pub(super) media_format: Format<'a>,
+    /// The `<Parameter>`s: texts and numbers, anything else is left out.
+    pub(super) custom_parameters: BTreeMap<String, String>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 pub(super) struct Format<'a> {
-    #[serde(borrow)]
-    pub(super) encoding: Option<Text<'a>>,
-    pub(super) sample_rate: Option<Counter>,
-    pub(super) channels: Option<Counter>,
+    pub(super) encoding: Option<Cow<'a, str>>,
+    pub(super) sample_rate: Option<u64>,
+    pub(super) channels: Option<u64>,
+}
+
+#[derive(Default)]
+pub(super) struct MediaBody<'a> {
+    pub(super) track: Option<Cow<'a, str>>,
+    pub(super) chunk: Option<u64>,
+    pub(super) timestamp: Option<u64>,
+    /// Base64.
+    pub(super) payload: Option<Cow<'a, [u8]>>,
+}
+
+/// Reads a message; of several in one frame the first. Allocates nothing for a message without escapes, unless it is
+/// a `start`.
+pub(super) fn parse(text: &[u8]) -> Result<Message<'_>, Malformed> {
+    let mut json = Reader::new(text);
+    if !json.next_object() {
+        return Err(Malformed::Json);
+    }
+    let mut message = Message::default();
+    let mut event = None;
+    let mut has_sid = false;
+    // An object stands there.
+    let _ = json.members(|json, name| match name {
+        "event" if json.is_text() => event = json.text().unwrap_or_default(),
+        "streamsid" => {
+            has_sid = json.is_text();
+            message.stream_sid = message.text("odd_stream_sid", json);
+        }
+        "sequencenumber" => message.sequence_number = message.counter("odd_sequence_number", json),
+        _ if json.is_null() => {}
+        "media" => message.media = message.media_body(json).ok().or(message.media.take()),
+        "start" => message.start = message.start_body(json).ok().or(message.start.take()),
+        "mark" => message.mark = message.only_text("name", "odd_mark", json),
+        "dtmf" => message.digit = message.only_text("digit", "odd_digit", json),
+        _ => {}
+    });
+    message.event = match event {
+        Some(event) => message.named(&event),
+        None => message.implied().ok_or(Malformed::Json)?,
+    };
+    if !has_sid && message.event != Event::Start {
+        // What is no text is no id, and tells no streams apart.
+        message.stream_sid = None;
+    }
+    if json.is_broken() {
+        message.note("odd_message");
+    }
+    Ok(message)
+}
+
+impl Event {
+    fn of(name: &str) -> Self {
+        match name {
+            "media" => Self::Media,
+            "mark" => Self::Mark,
+            "start" => Self::Start,
+            "dtmf" => Self::Dtmf,
+            "stop" => Self::Stop,
+            "connected" => Self::Connected,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl<'a> Message<'a> {
+    fn note(&mut self, oddity: &'static str) {
+        self.oddity.get_or_insert(oddity);
+    }
+
+    /// The event of this name, in any case.
+    fn named(&mut self, name: &str) -> Event {
+        let known = Event::of(name);
+        if known != Event::Unknown {
+            return known;
+        }
+        let known = Event::of(&name.trim().to_ascii_lowercase());
+        if known != Event::Unknown {
+            self.note("odd_message");
+        }
+        known
+    }
+
+    /// The event of a message that does not name it, by the body that it has.
+    fn implied(&mut self) -> Option<Event> {
+        self.note("odd_message");
+        let bodies = [
+            (self.media.is_some(), Event::Media),
+            (self.start.is_some(), Event::Start),
+            (self.digit.is_some(), Event::Dtmf),
+            (self.mark.is_some(), Event::Mark),
+        ];
+        bodies.into_iter().find(|(has_body, _)| *has_body).map(|(_, event)| event)
+    }
+
+    /// A text; also a number, which is odd.
+    fn text(&mut self, oddity: &'static str, json: &mut Reader<'a>) -> Option<Cow<'a, str>> {
+        if !json.is_text() && !json.is_null() {
+            self.note(oddity);
+        }
+        json.text().unwrap_or_default()
+    }
+
+    /// A count, which may be written as a text.
+    fn counter(&mut self, oddity: &'static str, json: &mut Reader<'a>) -> Option<u64> {
+        if json.is_null() {
+            return None;
+        }
+        let number = json.text().unwrap_or_default().and_then(|text| text.trim().parse().ok());
+        if number.is_none() {
+            self.note(oddity);
+        }
+        number
+    }
+
+    /// The text of the only member of a body that is of use.
+    fn only_text(
+        &mut self,
+        member: &'static str,
+        oddity: &'static str,
+        json: &mut Reader<'a>,
+    ) -> Option<Cow<'a, str>> {
+        let mut text = None;
+        let read = json.members(|json, name| {
+            if name == member {
+                text = self.text(oddity, json);
+            }
+        });
+        if read.is_err() {
+            self.note(oddity);
+        }
+        text
+    }
+
+    fn media_body(&mut self, json: &mut Reader<'a>) -> Result<MediaBody<'a>, Odd> {
+        let mut media = MediaBody::default();
+        json.members(|json, name| match name {
+            "payload" if json.is_text() => media.payload = json.bytes().unwrap_or_default(),
+            "track" => media.track = self.text("odd_track", json),
+            "chunk" => media.chunk = self.counter("odd_chunk", json),
+            "timestamp" => media.timestamp = self.counter("odd_timestamp", json),
+            _ => {}
+        })?;
+        Ok(media)
+    }
+
+    fn start_body(&mut self, json: &mut Reader<'a>) -> Result<StartBody<'a>, Odd> {
+        let mut start = StartBody::default();
+        json.members(|json, name| match name {
+            "streamsid" => start.stream_sid = self.text("odd_stream_sid", json),
+            "callsid" => start.call_sid = self.text("odd_call_sid", json),
+            "accountsid" => start.account_sid = self.text("odd_account_sid", json),
+            "mediaformat" => start.media_format = self.format(json),
+            "customparameters" => start.custom_parameters = self.parameters(json),
+            _ => {}
+        })?;
+        Ok(start)
+    }
+
+    fn format(&mut self, json: &mut Reader<'a>) -> Format<'a> {
+        const ODDITY: &str = "odd_media_format";
+        let mut format = Format::default();
+        let read = json.members(|json, name| match name {
+            "encoding" => format.encoding = self.text(ODDITY, json),
+            "samplerate" => format.sample_rate = self.counter(ODDITY, json),
+            "channels" => format.channels = self.counter(ODDITY, json),
+            _ => {}
+        });
+        if read.is_err() {
+            self.note(ODDITY);
+        }
+        format
+    }
+
+    /// An object, or a list of objects with `name` and `value`.
+    fn parameters(&mut self, json: &mut Reader<'a>) -> BTreeMap<String, String> {
+        const ODDITY: &str = "odd_parameters";
+        let mut parameters = BTreeMap::new();
+        if json.is_list() {
+            self.note(ODDITY);
+            json.items(|json| parameters.extend(parameter(json)));
+            return parameters;
+        }
+        let read = json.entries(|json, name| {
+            if let Some(value) = scalar(json) {
+                parameters.insert(name.into_owned(), value.into_owned());
+            }
+        });
+        if read.is_err() {
+            self.note(ODDITY);
+        }
+        parameters
+    }
+}
+
+/// A parameter as an object of its own.
+fn parameter(json: &mut Reader<'_>) -> Option<(String, String)> {
+    let mut name = None;
+    let mut value = None;
+    json.members(|json, member| match member {
+        "name" => name = scalar(json),
+        "value" => value = scalar(json),
+        _ => {}
+    })
+    .ok()?;
+    Some((name?.into_owned(), value?.into_owned()))
+}
+
+/// A text or a number.
+fn scalar<'a>(json: &mut Reader<'a>) -> Option<Cow<'a, str>> {
+    let is_text = json.is_text();
+    let text = json.text().unwrap_or_default()?;
+    (is_text || text.parse::<f64>().is_ok_and(f64::is_finite)).then_some(text)
 }
 
 /// The encoding of every stream that does not say another one, as the carrier writes it.
@@ -61,8 +271,8 @@ const MULAW: &str = "audio/x-mulaw";
 impl Format<'_> {
     /// What is missing is as on every other stream: mu-law, 8 kHz, one channel. Another encoding has no default rate.
     pub(super) fn known(self) -> MediaFormat {
-        let number = |counter: Option<Counter>| u32::try_from(counter?.0?).ok();
-        let encoding = self.encoding.map_or_else(|| MULAW.to_owned(), Text::into_string);
+        let number = |counter: Option<u64>| counter.and_then(|number| u32::try_from(number).ok());
+        let encoding = self.encoding.map_or_else(|| MULAW.to_owned(), Cow::into_owned);
         let encoding = if is_mulaw(&encoding) { MULAW.to_owned() } else { encoding };
         let rate = if encoding == MULAW { 8000 } else { 0 };
         MediaFormat {
@@ -94,151 +304,16 @@ fn is_mulaw(encoding: &str) -> bool {
     )
 }
 
-#[derive(Deserialize)]
-pub(super) struct MediaBody<'a> {
-    #[serde(borrow)]
-    pub(super) track: Option<Text<'a>>,
-    pub(super) chunk: Option<Counter>,
-    pub(super) timestamp: Option<Counter>,
-    pub(super) payload: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct MarkBody<'a> {
-    #[serde(borrow)]
-    pub(super) name: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct DtmfBody<'a> {
-    #[serde(borrow)]
-    pub(super) digit: Option<Text<'a>>,
-}
-
-/// A string, borrowed unless it has escapes (some encoders write the slashes of base64 as `\/`).
-#[derive(Default, Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
-
-impl Text<'_> {
-    pub(super) fn into_string(self) -> String {
-        self.0.into_owned()
-    }
-}
-
-impl std::ops::Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl AsRef<str> for Text<'_> {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A number that may be written as a string; `None` for everything that is no `u64`.
-pub(super) struct Counter(pub(super) Option<u64>);
-
-impl<'de> Deserialize<'de> for Counter {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor).map(|scalar| match scalar {
-            Scalar::Number(number) => Self(Some(number)),
-            Scalar::Text(text) => Self(text.trim().parse().ok()),
-            Scalar::Other => Self(None),
-        })
-    }
-}
-
-/// The `<Parameter>`s: strings, by the protocol; anything else is left out.
-#[derive(Default)]
-pub(super) struct Parameters(pub(super) BTreeMap<String, String>);
-
-impl<'de> Deserialize<'de> for Parameters {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let all = BTreeMap::<String, Scalar<'de>>::deserialize(deserializer)?;
-        let texts = all.into_iter().filter_map(|(name, value)| match value {
-            Scalar::Text(text) => Some((name, text.into_owned())),
-            Scalar::Number(number) => Some((name, number.to_string())),
-            Scalar::Other => None,
-        });
-        Ok(Self(texts.collect()))
-    }
-}
-
-enum Scalar<'a> {
-    Text(Cow<'a, str>),
-    Number(u64),
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Scalar<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor)
-    }
-}
-
-/// Takes any JSON value, so that what nobody needs can refuse no message.
-struct ScalarVisitor;
-
-impl<'de> Visitor<'de> for ScalarVisitor {
-    type Value = Scalar<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Scalar::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Scalar::Number(number))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Other)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_payload_is_borrowed_and_one_with_escapes_is_not() {
-        let payload = |json| parse(json).unwrap().media.unwrap().payload.unwrap().0;
+        let payload = |json| parse(json).unwrap().media.unwrap().payload.unwrap();
         let plain = br#"{"event":"media","media":{"payload":"AAAA"}}"#;
-        assert!(matches!(payload(plain), Cow::Borrowed("AAAA")));
+        assert!(matches!(payload(plain), Cow::Borrowed(b"AAAA")));
         let escaped = br#"{"event":"media","media":{"payload":"AA\/A"}}"#;
-        assert_eq!(payload(escaped), Cow::<str>::Owned("AA/A".to_owned()));
+        assert_eq!(payload(escaped), Cow::<[u8]>::Owned(b"AA/A".to_vec()));
     }
 }

@@ -344,7 +344,7 @@ fn an_error_object_ends_the_connection_like_a_close() {
 #[case(Some(4_000), 1_000)]
 #[case(Some(1_000), 0)]
 #[case(Some(0), 0)]
-#[case(None, 0)]
+#[case(None, 6_666)]
 fn go_away_is_obeyed_in_time(#[case] left_ms: Option<u64>, #[case] moved_ms: u64) {
     let mut world = World::ready();
     world.event(&Event::GoAway { time_left: left_ms.map(Duration::from_millis) });
@@ -388,7 +388,7 @@ fn a_service_that_sends_every_connection_away_is_left_for_good() {
     let mut world = World::new();
     for _ in 0..3 {
         world.set_up();
-        world.event(&Event::GoAway { time_left: None });
+        world.event(&Event::GoAway { time_left: Some(Duration::ZERO) });
         world.pass(0);
         world.event(&Event::Released);
     }

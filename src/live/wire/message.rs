@@ -182,10 +182,12 @@ impl<'a> Message<'a> {
                 self.content.is_turn_complete |= value.unwrap_or_default();
             }
             "inputtranscription" => {
-                self.content.input = self.transcription("serverContent.inputTranscription", reader);
+                let text = self.transcription("serverContent.inputTranscription", reader);
+                self.content.input = text.or(self.content.input.take());
             }
             "outputtranscription" => {
-                self.content.output = self.transcription("serverContent.outputTranscription", reader);
+                let text = self.transcription("serverContent.outputTranscription", reader);
+                self.content.output = text.or(self.content.output.take());
             }
             "modelturn" => reader.items(|reader| {
                 let turn = reader.members(|reader, name| {
@@ -204,15 +206,22 @@ impl<'a> Message<'a> {
     /// The words, which may stand alone in the place of the object that has them. Vertex brackets an utterance by
     /// objects without words.
     fn transcription(&mut self, field: &'static str, reader: &mut Reader<'a>) -> Option<Cow<'a, str>> {
-        if !reader.is_object() {
+        if !reader.is_object() && !reader.is_list() {
             return self.value(field, reader.text());
         }
-        let mut text = None;
-        let _ = reader.members(|reader, name| {
+        let mut text: Option<Cow<'a, str>> = None;
+        let read = reader.members(|reader, name| {
             if name == "text" {
-                text = self.value(field, reader.text());
+                let more = self.value(field, reader.text());
+                text = match (text.take(), more) {
+                    (Some(text), Some(more)) => Some(text + more),
+                    (text, more) => text.or(more),
+                };
             }
         });
+        if read.is_err() {
+            self.note(Malformed::Field(field));
+        }
         text
     }
 
@@ -236,9 +245,9 @@ impl<'a> Message<'a> {
     fn blob(&mut self, reader: &mut Reader<'a>) -> Option<Blob<'a>> {
         let mut blob = Blob::default();
         let read = reader.members(|reader, name| match name {
-            "mimetype" => {
-                let field = "serverContent.modelTurn.parts.inlineData.mimeType";
-                blob.mime_type = self.value(field, reader.text());
+            "mimetype" if reader.is_text() => blob.mime_type = reader.text().unwrap_or_default(),
+            "mimetype" if !reader.is_null() => {
+                self.note(Malformed::Field("serverContent.modelTurn.parts.inlineData.mimeType"));
             }
             "data" => {
                 let field = "serverContent.modelTurn.parts.inlineData.data";

@@ -12,6 +12,9 @@ use crate::media_type::{Kind, MediaType};
 /// Samples that are handed over together: 100 ms.
 const PIECE: usize = Rate::MODEL_OUT.frame_len() * 5;
 
+/// Bytes of a data URL before its data.
+const DATA_URL_HEAD_MAX: usize = 256;
+
 /// Channels that are mixed into one.
 const CHANNELS_MAX: u16 = 8;
 
@@ -47,8 +50,8 @@ const USUAL: Format = Format { is_mulaw: false, is_big_endian: false, rate: Rate
 impl Sound {
     /// Hands the samples that are whole now to `hand`, piece by piece. The usual format takes one allocation.
     pub(super) fn take(&mut self, blob: &Blob<'_>, mut hand: impl FnMut(&[i16])) -> Result<(), Malformed> {
-        let format = format(blob.mime_type.as_deref().unwrap_or_default())?;
-        let data = blob.data.as_deref().unwrap_or_default();
+        let (data, labelled) = data_url(blob.data.as_deref().unwrap_or_default());
+        let format = format(blob.mime_type.as_deref().or(labelled).unwrap_or_default())?;
         // Not kept until the next message: a few times a second, and as much as the audio of every call.
         let mut bytes = Vec::with_capacity(data.len() / 4 * 3 + 4 + self.rest.len());
         bytes.append(&mut self.rest);
@@ -68,17 +71,17 @@ impl Sound {
         let whole = bytes.len() - bytes.len() % (2 * usize::from(format.channels));
         self.rest.extend_from_slice(&bytes[whole..]);
         let pairs = bytes[..whole].as_chunks::<2>().0;
-        let sample = if format.is_big_endian { i16::from_be_bytes } else { i16::from_le_bytes };
-        if format.channels == 1 && format.rate == Rate::MODEL_OUT {
+        if format.channels == 1 && format.rate == Rate::MODEL_OUT && !format.is_big_endian {
             for pairs in pairs.chunks(PIECE) {
                 let mut samples = [0; PIECE];
                 for (slot, &pair) in samples.iter_mut().zip(pairs) {
-                    *slot = sample(pair);
+                    *slot = i16::from_le_bytes(pair);
                 }
                 hand(&samples[..pairs.len()]);
             }
             return Ok(());
         }
+        let sample = if format.is_big_endian { i16::from_be_bytes } else { i16::from_le_bytes };
         let samples: Vec<_> = pairs.iter().map(|&pair| sample(pair)).collect();
         self.convert(&mixed(&samples, format.channels)?, format.rate, &mut hand)
     }
@@ -124,6 +127,16 @@ impl Sound {
         converter.is_fed |= !samples.is_empty();
         out.chunks(PIECE).for_each(hand);
         Ok(())
+    }
+}
+
+/// The data and the media type of `data:audio/pcm;rate=24000;base64,…` (RFC 2397); other text is data alone.
+fn data_url(text: &[u8]) -> (&[u8], Option<&str>) {
+    let is_url = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"data:"));
+    let comma = text.iter().take(DATA_URL_HEAD_MAX).position(|byte| *byte == b',');
+    match comma.filter(|_| is_url) {
+        Some(comma) => (&text[comma + 1..], std::str::from_utf8(&text[5..comma]).ok()),
+        None => (text, None),
     }
 }
 

@@ -35,6 +35,14 @@ fn events_of(message: &str) -> Vec<String> {
 #[case::byte_order_mark("\u{FEFF}{\"serverContent\":{\"modelTurn\":{\"parts\":[PART]}}}", &[])]
 #[case::nul_and_line_end("\n{\"serverContent\":{\"modelTurn\":{\"parts\":[PART]}}}\r\n\0", &[])]
 #[case::words_of_other_languages(r#"{"serverContent":{"interrupted":False,"score":NaN,"x":undefined,"modelTurn":{"parts":[None,PART]}}}"#, &[])]
+#[case::content_in_a_list(r#"{"serverContent":[{"modelTurn":{"parts":[PART]}}]}"#, &[])]
+#[case::blob_in_a_list(r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":[{"mimeType":"audio/pcm","data":"AAABAAIA"}]}]}}}"#, &[])]
+#[case::type_is_a_number(r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":24000,"data":"AAABAAIA"}}]}}}"#, &["Field(\"serverContent.modelTurn.parts.inlineData.mimeType\")"])]
+#[case::type_is_a_truth(r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":true,"data":"AAABAAIA"}}]}}}"#, &["Field(\"serverContent.modelTurn.parts.inlineData.mimeType\")"])]
+#[case::type_is_null(r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":null,"data":"AAABAAIA"}}]}}}"#, &[])]
+#[case::data_url(r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"data":"data:audio/pcm;rate=24000;base64,AAABAAIA"}}]}}}"#, &[])]
+#[case::data_url_beside_a_type(r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"Data:;base64,AAABAAIA"}}]}}}"#, &[])]
+#[case::vertical_tab(r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"AAAB\u000bAAIA\f"}}]}}}"#, &[])]
 #[case::cut_off(r#"{"serverContent":{"modelTurn":{"parts":[PART,{"inlineData":{"mimeType":"audio/"#, &["Syntax"])]
 #[case::not_a_sound(r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"image/png","data":"AAAA"}},PART]}}}"#, &["MimeType"])]
 #[case::not_base64(r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"*"}},PART]}}}"#, &["Base64"])]
@@ -61,6 +69,10 @@ fn several_messages_in_a_frame_are_all_read(#[case] frame: &str, #[case] expecte
 )]
 #[case::number(r#"{"serverContent":{"inputTranscription":{"text":17}}}"#, "InputTranscription(\"17\")")]
 #[case::words_alone(r#"{"serverContent":{"inputTranscription":"Hello."}}"#, "InputTranscription(\"Hello.\")")]
+#[case::words_in_a_list(
+    r#"{"serverContent":{"inputTranscription":[{"text":"Hel"},{"text":"lo."}]}}"#,
+    "InputTranscription(\"Hello.\")"
+)]
 #[case::words_at_the_top(r#"{"outputTranscription":{"text":"Hello."}}"#, "OutputTranscription(\"Hello.\")")]
 #[case::snake(
     r#"{"server_content":{"input_transcription":{"text":"Hello."}}}"#,
