@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
     /// Hands every member of an object to `each`, which may take its value. Names come in lower case without `_` and
     /// `-`, so `turnComplete` and `turn_complete` are one name. A list of objects is read as one object with the
     /// members of all.
-    pub fn members(&mut self, mut each: impl FnMut(&mut Self, &str)) -> Result<(), Odd> {
+    pub fn members(&mut self, mut each: impl FnMut(&mut Self, &[u8])) -> Result<(), Odd> {
         self.objects(&mut |reader: &mut Self, name: Written<'a>| each(reader, name.known(&mut [0; NAME_MAX])))
     }
 
@@ -130,26 +130,24 @@ impl<'a> Reader<'a> {
     /// Text; numbers and truth values as they are written. Lone surrogates, NULs and bytes that are no UTF-8 become
     /// U+FFFD.
     pub fn text(&mut self) -> Result<Option<Cow<'a, str>>, Odd> {
+        if self.is_text() {
+            return Ok(Some(self.string().text()));
+        }
+        Ok(self.bytes()?.map(lossy))
+    }
+
+    /// The same as bytes, without a look at what they mean.
+    pub fn bytes(&mut self) -> Result<Option<Cow<'a, [u8]>>, Odd> {
         match self.peek() {
-            Some(b'"') => Ok(Some(self.string().text())),
+            Some(b'"') => match self.string() {
+                Written { bytes, has_escapes: false } => Ok(Some(bytes.into())),
+                escaped => Ok(Some(escaped.text().into_owned().into_bytes().into())),
+            },
             Some(b'{' | b'[') | None => self.odd(),
             Some(_) => match self.scalar() {
                 word if NULLS.contains(&word) => Ok(None),
-                word => Ok(Some(String::from_utf8_lossy(word))),
+                word => Ok(Some(word.into())),
             },
-        }
-    }
-
-    /// Text that is read as bytes, without a look at what they mean.
-    pub fn bytes(&mut self) -> Result<Option<Cow<'a, [u8]>>, Odd> {
-        if self.peek() != Some(b'"') {
-            return Ok(self.text()?.map(|text| text.into_owned().into_bytes().into()));
-        }
-        let string = self.string();
-        if string.has_escapes {
-            Ok(Some(string.text().into_owned().into_bytes().into()))
-        } else {
-            Ok(Some(string.bytes.into()))
         }
     }
 
@@ -209,8 +207,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next byte that is not white space.
+    /// The next byte that is not white space. Most messages have none.
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
+        match self.bytes.get(self.at) {
+            Some(byte) if *byte > b' ' => Some(*byte),
+            Some(_) | None => self.peek_behind_space(),
+        }
+    }
+
+    fn peek_behind_space(&mut self) -> Option<u8> {
         let rest = &self.bytes[self.at..];
         let space = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
         self.at += space.unwrap_or(rest.len());
@@ -312,6 +318,14 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Text with U+FFFD for what is no UTF-8.
+fn lossy(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
+    match bytes {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+    }
+}
+
 /// Nothing, as JSON writes it and as others do.
 const NULLS: [&[u8]; 3] = [b"null", b"None", b"undefined"];
 
@@ -336,21 +350,16 @@ impl<'a> Written<'a> {
     }
 
     /// The name of a member as [`Reader::members`] tells it; empty if it is too long to be known.
-    fn known<'n>(&self, room: &'n mut [u8; NAME_MAX]) -> &'n str {
-        let Some(name) = room.get_mut(..self.bytes.len()) else { return "" };
-        name.copy_from_slice(self.bytes);
-        name.make_ascii_lowercase();
-        let mut len = name.len();
-        if memchr2(b'_', b'-', name).is_some() {
-            len = 0;
-            for at in 0..name.len() {
-                if !matches!(name[at], b'_' | b'-') {
-                    name[len] = name[at];
-                    len += 1;
-                }
-            }
+    fn known<'n>(&self, room: &'n mut [u8; NAME_MAX]) -> &'n [u8] {
+        if self.bytes.len() > NAME_MAX {
+            return &[];
         }
-        std::str::from_utf8(&room[..len]).unwrap_or_default()
+        let mut len = 0;
+        for byte in self.bytes {
+            room[len] = byte.to_ascii_lowercase();
+            len += usize::from(!matches!(byte, b'_' | b'-'));
+        }
+        &room[..len]
     }
 
     fn unescaped(&self) -> String {

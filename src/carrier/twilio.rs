@@ -102,7 +102,7 @@ impl Codec {
     }
 
     /// A frame without an id is of this stream: a socket carries only one.
-    fn check_stream(&self, sid: Option<&str>) -> Result<(), Malformed> {
+    fn check_stream(&self, sid: Option<&[u8]>) -> Result<(), Malformed> {
         match (&self.stream, sid) {
             (Some(stream), Some(sid)) if !is_same_stream(&stream.sid, sid) => Err(Malformed::ForeignStream),
             _ => Ok(()),
@@ -110,7 +110,8 @@ impl Codec {
     }
 
     fn start(&mut self, message: Message<'_>) -> Result<Box<Start>, Malformed> {
-        let outer = message.stream_sid.as_deref();
+        let outer = message.stream_sid.as_deref().map(String::from_utf8_lossy);
+        let outer = outer.as_deref();
         let body = message.start.ok_or(Malformed::Field)?;
         // Carriers that leave the id out need none in return: a socket carries one stream.
         let sid = body.stream_sid.as_deref().or(outer).unwrap_or_default();
@@ -120,7 +121,7 @@ impl Codec {
         if outer.is_some_and(|outer| outer != sid) {
             return Err(Malformed::ForeignStream);
         }
-        self.check_stream(Some(sid))?;
+        self.check_stream(Some(sid.as_bytes()))?;
         let json = serde_json::to_string(sid).map_err(|_| Malformed::Field)?;
         let start = Start {
             stream_sid: sid.to_owned(),
@@ -164,8 +165,9 @@ impl Codec {
 }
 
 /// Whether `sid` may stand for the stream: an empty id and another case tell no streams apart.
-fn is_same_stream(stream: &str, sid: &str) -> bool {
-    stream.is_empty() || sid.trim().is_empty() || stream.eq_ignore_ascii_case(sid.trim())
+fn is_same_stream(stream: &str, sid: &[u8]) -> bool {
+    let sid = sid.trim_ascii();
+    stream.is_empty() || sid.is_empty() || stream.as_bytes().eq_ignore_ascii_case(sid)
 }
 
 /// The head that all frames to the carrier share, without the closing brace.
@@ -196,9 +198,8 @@ fn mark_id(name: &str) -> Option<MarkId> {
 }
 
 /// Whether a track is not the caller's. What is not known is: a socket that is sent to carries one track.
-fn is_other_track(track: &str) -> bool {
-    !matches!(track, "inbound" | "inbound_track")
-        && track.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("outbound"))
+fn is_other_track(track: &[u8]) -> bool {
+    track.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"outbound"))
 }
 
 fn digit(text: &str) -> Result<char, Malformed> {

@@ -13,7 +13,7 @@ use crate::json::{Odd, Reader};
 #[derive(Default)]
 pub(super) struct Message<'a> {
     pub(super) event: Event,
-    pub(super) stream_sid: Option<Cow<'a, str>>,
+    pub(super) stream_sid: Option<Cow<'a, [u8]>>,
     pub(super) sequence_number: Option<u64>,
     pub(super) start: Option<StartBody<'a>>,
     pub(super) media: Option<MediaBody<'a>>,
@@ -55,7 +55,7 @@ pub(super) struct Format<'a> {
 
 #[derive(Default)]
 pub(super) struct MediaBody<'a> {
-    pub(super) track: Option<Cow<'a, str>>,
+    pub(super) track: Option<Cow<'a, [u8]>>,
     pub(super) chunk: Option<u64>,
     pub(super) timestamp: Option<u64>,
     /// Base64.
@@ -74,17 +74,17 @@ pub(super) fn parse(text: &[u8]) -> Result<Message<'_>, Malformed> {
     let mut has_sid = false;
     // An object stands there.
     let _ = json.members(|json, name| match name {
-        "event" if json.is_text() => event = json.text().unwrap_or_default(),
-        "streamsid" => {
+        b"event" if json.is_text() => event = json.bytes().unwrap_or_default(),
+        b"streamsid" => {
             has_sid = json.is_text();
-            message.stream_sid = message.text("odd_stream_sid", json);
+            message.stream_sid = message.bytes("odd_stream_sid", json);
         }
-        "sequencenumber" => message.sequence_number = message.counter("odd_sequence_number", json),
+        b"sequencenumber" => message.sequence_number = message.counter("odd_sequence_number", json),
         _ if json.is_null() => {}
-        "media" => message.media = message.media_body(json).ok().or(message.media.take()),
-        "start" => message.start = message.start_body(json).ok().or(message.start.take()),
-        "mark" => message.mark = message.only_text("name", "odd_mark", json),
-        "dtmf" => message.digit = message.only_text("digit", "odd_digit", json),
+        b"media" => message.media = message.media_body(json).ok().or(message.media.take()),
+        b"start" => message.start = message.start_body(json).ok().or(message.start.take()),
+        b"mark" => message.mark = message.only_text(b"name", "odd_mark", json),
+        b"dtmf" => message.digit = message.only_text(b"digit", "odd_digit", json),
         _ => {}
     });
     message.event = match event {
@@ -102,14 +102,14 @@ pub(super) fn parse(text: &[u8]) -> Result<Message<'_>, Malformed> {
 }
 
 impl Event {
-    fn of(name: &str) -> Self {
+    fn of(name: &[u8]) -> Self {
         match name {
-            "media" => Self::Media,
-            "mark" => Self::Mark,
-            "start" => Self::Start,
-            "dtmf" => Self::Dtmf,
-            "stop" => Self::Stop,
-            "connected" => Self::Connected,
+            b"media" => Self::Media,
+            b"mark" => Self::Mark,
+            b"start" => Self::Start,
+            b"dtmf" => Self::Dtmf,
+            b"stop" => Self::Stop,
+            b"connected" => Self::Connected,
             _ => Self::Unknown,
         }
     }
@@ -121,12 +121,12 @@ impl<'a> Message<'a> {
     }
 
     /// The event of this name, in any case.
-    fn named(&mut self, name: &str) -> Event {
+    fn named(&mut self, name: &[u8]) -> Event {
         let known = Event::of(name);
         if known != Event::Unknown {
             return known;
         }
-        let known = Event::of(&name.trim().to_ascii_lowercase());
+        let known = Event::of(&name.trim_ascii().to_ascii_lowercase());
         if known != Event::Unknown {
             self.note("odd_message");
         }
@@ -147,18 +147,30 @@ impl<'a> Message<'a> {
 
     /// A text; also a number, which is odd.
     fn text(&mut self, oddity: &'static str, json: &mut Reader<'a>) -> Option<Cow<'a, str>> {
+        self.expect_text(oddity, json);
+        json.text().unwrap_or_default()
+    }
+
+    /// The same as bytes, which are only compared.
+    fn bytes(&mut self, oddity: &'static str, json: &mut Reader<'a>) -> Option<Cow<'a, [u8]>> {
+        self.expect_text(oddity, json);
+        json.bytes().unwrap_or_default()
+    }
+
+    fn expect_text(&mut self, oddity: &'static str, json: &mut Reader<'a>) {
         if !json.is_text() && !json.is_null() {
             self.note(oddity);
         }
-        json.text().unwrap_or_default()
     }
 
     /// A count, which may be written as a text.
     fn counter(&mut self, oddity: &'static str, json: &mut Reader<'a>) -> Option<u64> {
-        if json.is_null() {
-            return None;
-        }
-        let number = json.text().unwrap_or_default().and_then(|text| text.trim().parse().ok());
+        let digits = match json.bytes() {
+            Ok(None) => return None,
+            Ok(digits) => digits,
+            Err(Odd) => None,
+        };
+        let number = digits.and_then(|digits| std::str::from_utf8(digits.trim_ascii()).ok()?.parse().ok());
         if number.is_none() {
             self.note(oddity);
         }
@@ -168,7 +180,7 @@ impl<'a> Message<'a> {
     /// The text of the only member of a body that is of use.
     fn only_text(
         &mut self,
-        member: &'static str,
+        member: &'static [u8],
         oddity: &'static str,
         json: &mut Reader<'a>,
     ) -> Option<Cow<'a, str>> {
@@ -187,10 +199,10 @@ impl<'a> Message<'a> {
     fn media_body(&mut self, json: &mut Reader<'a>) -> Result<MediaBody<'a>, Odd> {
         let mut media = MediaBody::default();
         json.members(|json, name| match name {
-            "payload" if json.is_text() => media.payload = json.bytes().unwrap_or_default(),
-            "track" => media.track = self.text("odd_track", json),
-            "chunk" => media.chunk = self.counter("odd_chunk", json),
-            "timestamp" => media.timestamp = self.counter("odd_timestamp", json),
+            b"payload" if json.is_text() => media.payload = json.bytes().unwrap_or_default(),
+            b"track" => media.track = self.bytes("odd_track", json),
+            b"chunk" => media.chunk = self.counter("odd_chunk", json),
+            b"timestamp" => media.timestamp = self.counter("odd_timestamp", json),
             _ => {}
         })?;
         Ok(media)
@@ -199,11 +211,11 @@ impl<'a> Message<'a> {
     fn start_body(&mut self, json: &mut Reader<'a>) -> Result<StartBody<'a>, Odd> {
         let mut start = StartBody::default();
         json.members(|json, name| match name {
-            "streamsid" => start.stream_sid = self.text("odd_stream_sid", json),
-            "callsid" => start.call_sid = self.text("odd_call_sid", json),
-            "accountsid" => start.account_sid = self.text("odd_account_sid", json),
-            "mediaformat" => start.media_format = self.format(json),
-            "customparameters" => start.custom_parameters = self.parameters(json),
+            b"streamsid" => start.stream_sid = self.text("odd_stream_sid", json),
+            b"callsid" => start.call_sid = self.text("odd_call_sid", json),
+            b"accountsid" => start.account_sid = self.text("odd_account_sid", json),
+            b"mediaformat" => start.media_format = self.format(json),
+            b"customparameters" => start.custom_parameters = self.parameters(json),
             _ => {}
         })?;
         Ok(start)
@@ -213,9 +225,9 @@ impl<'a> Message<'a> {
         const ODDITY: &str = "odd_media_format";
         let mut format = Format::default();
         let read = json.members(|json, name| match name {
-            "encoding" => format.encoding = self.text(ODDITY, json),
-            "samplerate" => format.sample_rate = self.counter(ODDITY, json),
-            "channels" => format.channels = self.counter(ODDITY, json),
+            b"encoding" => format.encoding = self.text(ODDITY, json),
+            b"samplerate" => format.sample_rate = self.counter(ODDITY, json),
+            b"channels" => format.channels = self.counter(ODDITY, json),
             _ => {}
         });
         if read.is_err() {
@@ -250,8 +262,8 @@ fn parameter(json: &mut Reader<'_>) -> Option<(String, String)> {
     let mut name = None;
     let mut value = None;
     json.members(|json, member| match member {
-        "name" => name = scalar(json),
-        "value" => value = scalar(json),
+        b"name" => name = scalar(json),
+        b"value" => value = scalar(json),
         _ => {}
     })
     .ok()?;

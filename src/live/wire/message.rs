@@ -94,23 +94,23 @@ impl<'a> Message<'a> {
         message
     }
 
-    fn member(&mut self, reader: &mut Reader<'a>, name: &str) {
+    fn member(&mut self, reader: &mut Reader<'a>, name: &[u8]) {
         match name {
-            "setupcomplete" => self.setup_complete(reader),
-            "servercontent" => self.server_content(reader),
-            "toolcall" => self.tool_call(reader),
-            "toolcallcancellation" => self.cancellation(reader),
-            "goaway" => self.go_away(reader),
-            "sessionresumptionupdate" => self.resumption(reader),
-            "voiceactivity" => self.voice_activity(reader),
-            "usagemetadata" => {
+            b"setupcomplete" => self.setup_complete(reader),
+            b"servercontent" => self.server_content(reader),
+            b"toolcall" => self.tool_call(reader),
+            b"toolcallcancellation" => self.cancellation(reader),
+            b"goaway" => self.go_away(reader),
+            b"sessionresumptionupdate" => self.resumption(reader),
+            b"voiceactivity" => self.voice_activity(reader),
+            b"usagemetadata" => {
                 let mut usage = self.usage.unwrap_or_default();
                 let is_there = usage::read(reader, &mut usage, |field| self.note(Malformed::Field(field)));
                 self.usage = is_there.then_some(usage).or(self.usage);
             }
-            "error" => self.error(reader),
+            b"error" => self.error(reader),
             // Some pages of the documentation have them here.
-            "inputtranscription" | "outputtranscription" => self.content_member(reader, name),
+            b"inputtranscription" | b"outputtranscription" => self.content_member(reader, name),
             _ => {}
         }
     }
@@ -151,7 +151,7 @@ impl<'a> Message<'a> {
         }
         let mut session_id = None;
         let read = reader.members(|reader, name| {
-            if name == "sessionid" {
+            if name == b"sessionid" {
                 session_id = self.short("setupComplete.sessionId", ID_MAX, reader.text());
             }
         });
@@ -167,31 +167,31 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn content_member(&mut self, reader: &mut Reader<'a>, name: &str) {
+    fn content_member(&mut self, reader: &mut Reader<'a>, name: &[u8]) {
         match name {
-            "interrupted" => {
+            b"interrupted" => {
                 let value = self.value("serverContent.interrupted", reader.boolean());
                 self.content.is_interrupted |= value.unwrap_or_default();
             }
-            "generationcomplete" => {
+            b"generationcomplete" => {
                 let value = self.value("serverContent.generationComplete", reader.boolean());
                 self.content.is_generation_complete |= value.unwrap_or_default();
             }
-            "turncomplete" => {
+            b"turncomplete" => {
                 let value = self.value("serverContent.turnComplete", reader.boolean());
                 self.content.is_turn_complete |= value.unwrap_or_default();
             }
-            "inputtranscription" => {
+            b"inputtranscription" => {
                 let text = self.transcription("serverContent.inputTranscription", reader);
                 self.content.input = text.or(self.content.input.take());
             }
-            "outputtranscription" => {
+            b"outputtranscription" => {
                 let text = self.transcription("serverContent.outputTranscription", reader);
                 self.content.output = text.or(self.content.output.take());
             }
-            "modelturn" => reader.items(|reader| {
+            b"modelturn" => reader.items(|reader| {
                 let turn = reader.members(|reader, name| {
-                    if name == "parts" {
+                    if name == b"parts" {
                         reader.items(|reader| self.part(reader));
                     }
                 });
@@ -211,7 +211,7 @@ impl<'a> Message<'a> {
         }
         let mut text: Option<Cow<'a, str>> = None;
         let read = reader.members(|reader, name| {
-            if name == "text" {
+            if name == b"text" {
                 let more = self.value(field, reader.text());
                 text = match (text.take(), more) {
                     (Some(text), Some(more)) => Some(text + more),
@@ -228,7 +228,7 @@ impl<'a> Message<'a> {
     fn part(&mut self, reader: &mut Reader<'a>) {
         let mut blob = None;
         let read = reader.members(|reader, name| {
-            if name == "inlinedata" {
+            if name == b"inlinedata" {
                 blob = self.blob(reader);
             }
         });
@@ -245,11 +245,11 @@ impl<'a> Message<'a> {
     fn blob(&mut self, reader: &mut Reader<'a>) -> Option<Blob<'a>> {
         let mut blob = Blob::default();
         let read = reader.members(|reader, name| match name {
-            "mimetype" if reader.is_text() => blob.mime_type = reader.text().unwrap_or_default(),
-            "mimetype" if !reader.is_null() => {
+            b"mimetype" if reader.is_text() => blob.mime_type = reader.text().unwrap_or_default(),
+            b"mimetype" if !reader.is_null() => {
                 self.note(Malformed::Field("serverContent.modelTurn.parts.inlineData.mimeType"));
             }
-            "data" => {
+            b"data" => {
                 let field = "serverContent.modelTurn.parts.inlineData.data";
                 blob.data = self.value(field, reader.bytes());
             }
@@ -263,7 +263,7 @@ impl<'a> Message<'a> {
 
     fn tool_call(&mut self, reader: &mut Reader<'a>) {
         let read = reader.members(|reader, name| {
-            if name == "functioncalls" {
+            if name == b"functioncalls" {
                 reader.items(|reader| self.function_call(reader));
             }
         });
@@ -281,12 +281,12 @@ impl<'a> Message<'a> {
         }
         let mut call = FunctionCall { args: "{}".into(), ..FunctionCall::default() };
         let read = reader.members(|reader, name| match name {
-            "id" => call.id = self.short("toolCall.functionCalls.id", ID_MAX, reader.text()),
-            "name" => {
+            b"id" => call.id = self.short("toolCall.functionCalls.id", ID_MAX, reader.text()),
+            b"name" => {
                 let name = self.value("toolCall.functionCalls.name", reader.text());
                 call.name = cut(name.unwrap_or_default(), TOOL_NAME_MAX);
             }
-            "args" if !reader.is_null() => call.args = String::from_utf8_lossy(reader.raw()),
+            b"args" if !reader.is_null() => call.args = String::from_utf8_lossy(reader.raw()),
             _ => {}
         });
         match read {
@@ -297,7 +297,7 @@ impl<'a> Message<'a> {
 
     fn cancellation(&mut self, reader: &mut Reader<'a>) {
         let read = reader.members(|reader, name| {
-            if name == "ids" {
+            if name == b"ids" {
                 reader.items(|reader| {
                     let id = self.short("toolCallCancellation.ids", ID_MAX, reader.text());
                     self.cancelled.extend(id.filter(|_| self.cancelled.len() < CALLS_MAX));
@@ -315,14 +315,14 @@ impl<'a> Message<'a> {
         }
         let mut update = Resumption::default();
         let read = reader.members(|reader, name| match name {
-            "newhandle" => {
+            b"newhandle" => {
                 update.handle = self.short("sessionResumptionUpdate.newHandle", HANDLE_MAX, reader.text());
             }
-            "resumable" => {
+            b"resumable" => {
                 let value = self.value("sessionResumptionUpdate.resumable", reader.boolean());
                 update.is_resumable = value.unwrap_or_default();
             }
-            "lastconsumedclientmessageindex" => {
+            b"lastconsumedclientmessageindex" => {
                 let field = "sessionResumptionUpdate.lastConsumedClientMessageIndex";
                 update.consumed = self.value(field, reader.count());
             }
@@ -341,7 +341,7 @@ impl<'a> Message<'a> {
         }
         let mut time_left = None;
         let read = reader.members(|reader, name| {
-            if name == "timeleft" {
+            if name == b"timeleft" {
                 time_left = self.duration("goAway.timeLeft", reader);
             }
         });
@@ -356,8 +356,8 @@ impl<'a> Message<'a> {
         if reader.is_object() {
             let (mut seconds, mut nanos) = (None, None);
             let _ = reader.members(|reader, name| match name {
-                "seconds" => seconds = self.value(field, reader.count()),
-                "nanos" => nanos = self.value(field, reader.count()),
+                b"seconds" => seconds = self.value(field, reader.count()),
+                b"nanos" => nanos = self.value(field, reader.count()),
                 _ => {}
             });
             let nanos = nanos.unwrap_or_default().min(999_999_999);
@@ -375,7 +375,7 @@ impl<'a> Message<'a> {
 
     fn voice_activity(&mut self, reader: &mut Reader<'a>) {
         let read = reader.members(|reader, name| {
-            if matches!(name, "type" | "voiceactivitytype") {
+            if matches!(name, b"type" | b"voiceactivitytype") {
                 let kind = self.value("voiceActivity.type", reader.text()).unwrap_or_default();
                 self.activity = match kind.to_ascii_uppercase().as_str() {
                     "ACTIVITY_START" => Some(VoiceActivity::Start),
@@ -400,9 +400,9 @@ impl<'a> Message<'a> {
         }
         let (mut code, mut status, mut message) = (None, None, None);
         let _ = reader.members(|reader, name| match name {
-            "code" => code = self.value("error.code", reader.text()),
-            "status" => status = self.value("error.status", reader.text()),
-            "message" => message = self.value("error.message", reader.text()),
+            b"code" => code = self.value("error.code", reader.text()),
+            b"status" => status = self.value("error.status", reader.text()),
+            b"message" => message = self.value("error.message", reader.text()),
             _ => {}
         });
         let number = [&code, &status].into_iter().flatten().find_map(|text| code_of(text));

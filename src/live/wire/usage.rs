@@ -11,17 +11,17 @@ pub(super) fn read(reader: &mut Reader<'_>, usage: &mut Usage, mut odd: impl FnM
     let mut candidates = None;
     let read = reader.members(|reader, name| {
         let (field, count) = match name {
-            "prompttokencount" => ("usageMetadata.promptTokenCount", &mut usage.prompt_tokens),
-            "responsetokencount" => ("usageMetadata.responseTokenCount", &mut usage.response_tokens),
-            "candidatestokencount" => {
+            b"prompttokencount" => ("usageMetadata.promptTokenCount", &mut usage.prompt_tokens),
+            b"responsetokencount" => ("usageMetadata.responseTokenCount", &mut usage.response_tokens),
+            b"candidatestokencount" => {
                 ("usageMetadata.candidatesTokenCount", candidates.get_or_insert_default())
             }
-            "thoughtstokencount" => ("usageMetadata.thoughtsTokenCount", &mut usage.thoughts_tokens),
-            "totaltokencount" => ("usageMetadata.totalTokenCount", &mut usage.total_tokens),
-            "cachedcontenttokencount" => {
+            b"thoughtstokencount" => ("usageMetadata.thoughtsTokenCount", &mut usage.thoughts_tokens),
+            b"totaltokencount" => ("usageMetadata.totalTokenCount", &mut usage.total_tokens),
+            b"cachedcontenttokencount" => {
                 ("usageMetadata.cachedContentTokenCount", &mut usage.details.cached_tokens)
             }
-            "tooluseprompttokencount" => {
+            b"tooluseprompttokencount" => {
                 ("usageMetadata.toolUsePromptTokenCount", &mut usage.details.tool_tokens)
             }
             _ => return by_modality(reader, name, &mut usage.details, &mut odd),
@@ -41,19 +41,19 @@ pub(super) fn read(reader: &mut Reader<'_>, usage: &mut Usage, mut odd: impl FnM
 /// Reads a list of `{modality, tokenCount}`, whose zeros may be left out.
 fn by_modality(
     reader: &mut Reader<'_>,
-    name: &str,
+    name: &[u8],
     details: &mut Details,
     odd: &mut impl FnMut(&'static str),
 ) {
     let (field, counts) = match name {
-        "prompttokensdetails" => ("usageMetadata.promptTokensDetails", &mut details.prompt),
-        "responsetokensdetails" | "candidatestokensdetails" => {
+        b"prompttokensdetails" => ("usageMetadata.promptTokensDetails", &mut details.prompt),
+        b"responsetokensdetails" | b"candidatestokensdetails" => {
             ("usageMetadata.responseTokensDetails", &mut details.response)
         }
-        "cachetokensdetails" | "cachedcontenttokensdetails" => {
+        b"cachetokensdetails" | b"cachedcontenttokensdetails" => {
             ("usageMetadata.cacheTokensDetails", &mut details.cached)
         }
-        "tooluseprompttokensdetails" => ("usageMetadata.toolUsePromptTokensDetails", &mut details.tool),
+        b"tooluseprompttokensdetails" => ("usageMetadata.toolUsePromptTokensDetails", &mut details.tool),
         _ => return,
     };
     *counts = Modalities::default();
@@ -61,8 +61,8 @@ fn by_modality(
     reader.items(|reader| {
         let (mut modality, mut tokens) = (None, None);
         let read = reader.members(|reader, name| match name {
-            "modality" => modality = reader.text().map_err(|_| is_odd = true).ok().flatten(),
-            "tokencount" => tokens = reader.count().map_err(|_| is_odd = true).ok().flatten(),
+            b"modality" => modality = reader.text().map_err(|_| is_odd = true).ok().flatten(),
+            b"tokencount" => tokens = reader.count().map_err(|_| is_odd = true).ok().flatten(),
             _ => {}
         });
         is_odd |= read.is_err();
