@@ -350,9 +350,16 @@ impl<'a> Written<'a> {
     }
 
     /// The name of a member as [`Reader::members`] tells it; empty if it is too long to be known.
-    fn known<'n>(&self, room: &'n mut [u8; NAME_MAX]) -> &'n [u8] {
+    #[inline]
+    fn known<'n>(&self, room: &'n mut [u8; NAME_MAX]) -> &'n [u8]
+    where
+        'a: 'n,
+    {
         if self.bytes.len() > NAME_MAX {
             return &[];
+        }
+        if self.bytes.iter().all(u8::is_ascii_lowercase) {
+            return self.bytes;
         }
         let mut len = 0;
         for byte in self.bytes {

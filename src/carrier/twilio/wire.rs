@@ -170,7 +170,7 @@ impl<'a> Message<'a> {
             Ok(digits) => digits,
             Err(Odd) => None,
         };
-        let number = digits.and_then(|digits| std::str::from_utf8(digits.trim_ascii()).ok()?.parse().ok());
+        let number = digits.and_then(|digits| number(digits.trim_ascii()));
         if number.is_none() {
             self.note(oddity);
         }
@@ -255,6 +255,16 @@ impl<'a> Message<'a> {
         }
         parameters
     }
+}
+
+/// Decimal digits, after a plus or not; `None` beyond the type.
+fn number(digits: &[u8]) -> Option<u64> {
+    let digits = digits.strip_prefix(b"+").unwrap_or(digits);
+    let first = digits.first()?.is_ascii_digit().then_some(0_u64)?;
+    digits.iter().try_fold(first, |number, digit| {
+        let value = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(value)
+    })
 }
 
 /// A parameter as an object of its own.
