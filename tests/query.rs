@@ -175,6 +175,12 @@ async fn calls_add_up_by_day_agent_and_model(#[case] kind: Kind) {
     let expected = 2.0 * (300.0 * 0.5 + 700.0 * 3.0 + 200.0 * 12.0 + 30.0 * 2.0) / 1e6;
     assert!((cost - expected).abs() < 1e-12, "{cost} {expected}");
     assert_eq!((stats.by_model[0].cost_usd, stats.total.cost_usd), (None, Some(cost)));
+    let costs = |groups: &[patchcord::store::query::stats::Group]| {
+        groups.iter().map(|group| (group.cost_usd, group.is_cost_partial)).collect::<Vec<_>>()
+    };
+    // Minutes of the carrier have no price here.
+    assert_eq!(costs(&stats.by_agent), [(None, true), (Some(cost), true)]);
+    assert_eq!(costs(&stats.by_day), [(Some(cost / 2.0), true), (Some(cost / 2.0), true)]);
 
     assert_eq!(stats.longest_dead_air[0].call_id, calls()[3].id());
     let kinds: Vec<_> =
