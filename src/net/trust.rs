@@ -65,6 +65,9 @@ impl Found {
                 found.misnamed.push((FOLDERS, "names no folder".to_owned()));
             }
         }
+        // A folder often has what the file has too.
+        found.certificates.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
+        found.certificates.dedup();
         found
     }
 
