@@ -9,7 +9,7 @@ use patchcord::call::record::Ending;
 use patchcord::secret::Secret;
 use patchcord::store::Stamp;
 use patchcord::store::query::stats::Scope;
-use patchcord::store::query::{Error, Filter, Page, Query, Source};
+use patchcord::store::query::{Asked, Error, Filter, Page, Query, Source};
 use postgres::{Cluster, Database};
 use rstest::rstest;
 use sqlx::{Column, Connection as _, PgConnection, Row as _};
@@ -175,6 +175,12 @@ async fn calls_add_up_by_day_agent_and_model(#[case] kind: Kind) {
     let expected = 2.0 * (300.0 * 0.5 + 700.0 * 3.0 + 200.0 * 12.0 + 30.0 * 2.0) / 1e6;
     assert!((cost - expected).abs() < 1e-12, "{cost} {expected}");
     assert_eq!((stats.by_model[0].cost_usd, stats.total.cost_usd), (None, Some(cost)));
+    let costs = |groups: &[patchcord::store::query::stats::Group]| {
+        groups.iter().map(|group| (group.cost_usd, group.is_cost_partial)).collect::<Vec<_>>()
+    };
+    // Minutes of the carrier have no price here.
+    assert_eq!(costs(&stats.by_agent), [(None, true), (Some(cost), true)]);
+    assert_eq!(costs(&stats.by_day), [(Some(cost / 2.0), true), (Some(cost / 2.0), true)]);
 
     assert_eq!(stats.longest_dead_air[0].call_id, calls()[3].id());
     let kinds: Vec<_> =
@@ -279,6 +285,61 @@ async fn sums_are_of_the_asked_time_to_the_millisecond(#[case] kind: Kind) {
     assert_eq!((whole.failures.len(), &whole.failures), (1, &parts.failures));
 }
 
+/// A number as carriers and earlier versions wrote it into the log, and as people ask for it.
+const SPELLINGS: [&str; 12] = [
+    "+442079460018",
+    "442079460018",
+    "+44 20 7946 0018",
+    "+44 (0)20 7946-0018",
+    "00442079460018",
+    "011442079460018",
+    "020 7946 0018",
+    "02079460018",
+    "tel:+44-20-7946-0018",
+    "sip:+442079460018@acme.example:5061;user=phone",
+    "sip:442079460018@acme.example",
+    " 442079460018",
+];
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn a_number_in_any_spelling_finds_calls_in_any_spelling(#[case] kind: Kind) {
+    let spelt = SPELLINGS.iter().zip(1..).map(|(text, number)| match number % 2 {
+        0 => Call { from: (*text).to_owned(), ..Call::new(number, number) },
+        _ => Call { to: (*text).to_owned(), ..Call::new(number, number) },
+    });
+    let others =
+        ["+442079460019", "+12079460018", "sip:1001@acme.example", "sip:AcmeBank@Host.example", "79460018"];
+    let others = others
+        .iter()
+        .zip(101..)
+        .map(|(text, number)| Call { from: (*text).to_owned(), ..Call::new(number, number) });
+    let log = Log::with(kind, &spelt.chain(others).collect::<Vec<_>>()).await;
+    let query = log.query().await;
+    let expected: Vec<_> = (1..=SPELLINGS.len() as u32).rev().collect();
+    let found = async |name: &'static str, text: &str| {
+        let mut filter = Filter::default();
+        filter.set(name, text, log::START).unwrap();
+        all(&query, &filter, 5).await
+    };
+    for asked in SPELLINGS.iter().chain(&["＋４４２０７９４６００１８", "\u{202D}+44 20 7946 0018\u{202C}"])
+    {
+        let mut numbers = found("number", asked).await;
+        // A national number may be of another country.
+        numbers.retain(|number| {
+            *number != 102 || asked.starts_with(['+', ' ', 's', 't', '＋', '\u{202D}', '4'])
+        });
+        assert_eq!(numbers, expected, "{asked}");
+    }
+    let callers: Vec<_> = expected.iter().copied().filter(|number| number % 2 == 0).collect();
+    assert_eq!(found("caller", "+442079460018").await, callers);
+    assert_eq!(found("number", "sip:acmebank@HOST.example;transport=tls").await, [104]);
+    assert_eq!(found("number", "sip:acmebank@other.example").await, [0; 0]);
+    query.close().await;
+}
+
 /// The business of some call.
 async fn query_business(query: &Query) -> String {
     query.calls(&Filter::default(), &Page::default()).await.unwrap().calls[0].summary.business_id.clone()
@@ -319,8 +380,8 @@ async fn hostile_text_is_text(#[case] kind: Kind) {
         let filters = [
             Filter { agent: owned(), ..Filter::default() },
             Filter { business: owned(), ..Filter::default() },
-            Filter { caller: owned(), ..Filter::default() },
-            Filter { number: owned(), ..Filter::default() },
+            Filter { caller: Some(Asked::new(text)), ..Filter::default() },
+            Filter { number: Some(Asked::new(text)), ..Filter::default() },
         ];
         for filter in filters {
             let page = query.calls(&filter, &Page::default()).await.unwrap();

@@ -162,6 +162,11 @@ impl Bridge {
         !self.registry.is_draining() && self.store.has_room()
     }
 
+    /// Whether the process takes no calls any more.
+    pub fn is_draining(&self) -> bool {
+        self.registry.is_draining()
+    }
+
     /// Whether the call log takes lines, and what waits for it.
     pub fn log_health(&self) -> store::Health {
         self.store.health()

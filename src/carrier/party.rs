@@ -11,7 +11,8 @@ use std::fmt;
 pub enum Party {
     /// ITU-T E.164, with the plus.
     Number(String),
-    /// A number without a plus: national, or E.164 from a carrier that leaves the plus out.
+    /// A number without a plus: national, E.164 from a carrier that leaves the plus out, or with an international prefix
+    /// that is a national number elsewhere (`011` of North America).
     Digits(String),
     /// A number of a network or a carrier, three to six digits.
     ShortCode(String),
@@ -75,7 +76,7 @@ const CHARACTERS_MAX: usize = 320;
 impl Party {
     /// The party of a text. An empty one is withheld.
     pub fn parse(text: &str) -> Self {
-        let text: String = text.chars().filter(|c| !c.is_control()).take(CHARACTERS_MAX).collect();
+        let text: String = text.chars().filter(|c| !is_mark(*c)).take(CHARACTERS_MAX).collect();
         // In a form `+` is a space: a carrier or a proxy that does not encode it loses it.
         let has_lost_plus =
             text.starts_with(' ') && text.trim().bytes().next().is_some_and(|byte| byte.is_ascii_digit());
@@ -114,14 +115,29 @@ impl Party {
         }
         let (Self::Number(own), Some(digits)) = (self, called.bare_digits()) else { return None };
         let own = own.trim_start_matches('+');
-        if own == digits {
+        if own == digits || INTERNATIONAL_PREFIXES.iter().any(|it| digits.strip_prefix(it) == Some(own)) {
             return Some(Fit::Plusless);
         }
         let is_national = |national: &str| {
             national.len() >= NATIONAL_DIGITS_MIN && own.strip_suffix(national).is_some_and(is_country_code)
         };
-        let significant = digits.strip_prefix('0').unwrap_or(digits);
-        (is_national(digits) || is_national(significant)).then_some(Fit::National)
+        let mut significant = TRUNK_PREFIXES
+            .iter()
+            .filter_map(|(trunk, country)| digits.strip_prefix(trunk).filter(|_| own.starts_with(country)));
+        significant.any(is_national).then_some(Fit::National)
+    }
+
+    /// Whether both texts may be of one party: for questions to the log, where the one who asks sees what was found.
+    pub fn may_be(&self, other: &Self) -> bool {
+        let one_way = |own: &Self, other: &Self| {
+            let mut readings = own.bare_digits().into_iter().flat_map(readings);
+            own.is_meant_by(other).is_some()
+                || readings.any(|number| Self::Number(format!("+{number}")).is_meant_by(other).is_some())
+        };
+        let significant = |party: &Self| Some(party.bare_digits()?.trim_start_matches('0').to_owned());
+        one_way(self, other)
+            || one_way(other, self)
+            || significant(self).is_some_and(|digits| significant(other) == Some(digits))
     }
 
     /// Digits that may be a telephone number whose plus or country code is missing.
@@ -157,6 +173,37 @@ impl Party {
         let mut seen = std::collections::BTreeSet::new();
         texts.retain(|text| !text.is_empty() && seen.insert(text.clone()));
         texts
+    }
+
+    /// All texts that [`Party::may_be`] this one and have no separators: for an index. A national number may be of every
+    /// country, and a number may be logged without its country.
+    pub fn spellings(&self, asked: &str) -> Vec<String> {
+        let mut texts = self.logged_as(asked);
+        match self {
+            Self::Number(number) => texts.extend(national_spellings(number.trim_start_matches('+'))),
+            Self::Digits(_) | Self::Sip { .. } => {
+                let digits = self.bare_digits();
+                texts.extend(digits.into_iter().flat_map(international_spellings));
+                texts.extend(digits.into_iter().flat_map(readings).flat_map(national_spellings));
+            }
+            Self::ShortCode(_) | Self::Client(_) | Self::Withheld | Self::Other(_) => {}
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        texts.retain(|text| seen.insert(text.clone()));
+        texts
+    }
+
+    /// Characters that every text of this party has in this order; in any case, and with others between them.
+    pub fn mark(&self) -> String {
+        let end =
+            |digits: &str| digits.chars().skip(digits.len().saturating_sub(NATIONAL_DIGITS_MIN)).collect();
+        match self {
+            Self::Number(text) | Self::Digits(text) | Self::ShortCode(text) => end(text),
+            Self::Sip { user, host } if user.is_empty() => host.clone(),
+            Self::Sip { user, .. } => self.bare_digits().map_or_else(|| user.clone(), end),
+            Self::Client(name) | Self::Other(name) => name.chars().take(MARK_CHARS).collect(),
+            Self::Withheld => String::new(),
+        }
     }
 
     /// Beginnings of the SIP addresses under which earlier versions logged this number.
@@ -197,8 +244,58 @@ impl fmt::Display for Party {
     }
 }
 
+/// Enough of a name to tell it from most others.
+const MARK_CHARS: usize = 32;
+
 /// Shorter digits fit the ends of too many numbers.
 const NATIONAL_DIGITS_MIN: usize = 7;
+
+/// A national number with its trunk prefix, or E.164 behind an international prefix.
+const DIGITS_MAX: usize = 18;
+
+/// What is dialled before a country code (ITU-T Operational Bulletin, "Dialling procedures"): of North America, Australia,
+/// Japan and Russia. National numbers elsewhere begin so too, hence only one that fits as a whole is read like this; `00`
+/// is read everywhere.
+const INTERNATIONAL_PREFIXES: [&str; 4] = ["011", "0011", "010", "810"];
+
+/// What is dialled before a national number, and in which country; empty: in several.
+const TRUNK_PREFIXES: [(&str, &str); 4] = [("", ""), ("0", ""), ("8", "7"), ("06", "36")];
+
+/// A number without its country code, as it is dialled at home and abroad.
+fn national_spellings(digits: &str) -> Vec<String> {
+    let abroad = ["00"].iter().chain(&INTERNATIONAL_PREFIXES).map(|prefix| format!("{prefix}{digits}"));
+    let national =
+        (1..=3).find_map(|len| digits.split_at_checked(len).filter(|(code, _)| is_country_code(code)));
+    let national = national.filter(|(_, national)| national.len() >= NATIONAL_DIGITS_MIN);
+    let at_home = national.into_iter().flat_map(|(country, national)| {
+        let fits = TRUNK_PREFIXES.iter().filter(move |(_, of)| of.is_empty() || *of == country);
+        fits.map(move |(trunk, _)| format!("{trunk}{national}"))
+    });
+    abroad.chain(at_home).collect()
+}
+
+/// Digits without a plus as the digits of E.164 numbers, if they may be all of one.
+fn readings(digits: &str) -> impl Iterator<Item = &str> {
+    let abroad = INTERNATIONAL_PREFIXES.iter().filter_map(|prefix| digits.strip_prefix(prefix));
+    abroad.chain([digits]).filter(|number| is_e164(&format!("+{number}")))
+}
+
+/// Digits as numbers of the countries that they may be of.
+fn international_spellings(digits: &str) -> Vec<String> {
+    let mut numbers: Vec<_> = readings(digits).map(str::to_owned).collect();
+    let codes: Vec<_> = (1..1000).map(|code| code.to_string()).filter(|code| is_country_code(code)).collect();
+    for (trunk, country) in TRUNK_PREFIXES {
+        let Some(national) = digits.strip_prefix(trunk) else { continue };
+        if national.len() >= NATIONAL_DIGITS_MIN {
+            let codes = codes.iter().filter(|code| country.is_empty() || *code == country);
+            numbers.extend(codes.map(|code| format!("{code}{national}")));
+        }
+    }
+    numbers.retain(|number| is_e164(&format!("+{number}")));
+    let at_home = [digits.to_owned(), format!("0{digits}"), digits.trim_start_matches('0').to_owned()];
+    let written = |number: String| ["+", "", "00", "011"].map(|prefix| format!("{prefix}{number}"));
+    at_home.into_iter().chain(numbers.into_iter().flat_map(written)).collect()
+}
 
 /// ITU-T E.164: at most 15 digits, the first not zero. No country has numbers of less than seven digits.
 pub fn is_e164(text: &str) -> bool {
@@ -254,6 +351,7 @@ fn sip(rest: &str) -> Party {
     }
     match number(&user) {
         Some(party @ (Party::Number(_) | Party::Withheld)) => party,
+        Some(Party::Digits(user)) => Party::Sip { user, host },
         Some(_) | None => Party::Sip { user: user.trim().to_lowercase(), host },
     }
 }
@@ -279,19 +377,21 @@ fn number_or_other(text: &str) -> Party {
 fn number(text: &str) -> Option<Party> {
     let mut digits = String::with_capacity(text.len());
     let mut has_plus = false;
-    for c in text.trim().chars() {
-        match c {
-            '+' | '＋' if digits.is_empty() && !has_plus => has_plus = true,
-            '0'..='9' => digits.push(c),
-            ' ' | '-' | '.' | '(' | ')' | '/' | '\u{A0}' | '\u{2010}'..='\u{2013}' | '\u{202F}' => {}
-            _ => return None,
+    for c in without_trunk(text.trim()).chars() {
+        match digit(c) {
+            Some(digit) => digits.push(digit),
+            None if matches!(c, '+' | '＋') && digits.is_empty() && !has_plus => has_plus = true,
+            None if is_separator(c) || is_joiner(c) => {}
+            None => return None,
         }
     }
     if WITHHELD_DIGITS.contains(&digits.as_str()) {
         return Some(Party::Withheld);
     }
-    // The international prefix of most countries; no national number begins with it.
-    if let Some(rest) = digits.strip_prefix("00").filter(|_| !has_plus)
+    // The international prefix of most countries; no national number begins with it. That of Australia begins with it
+    // too; no number of North America begins with another 1.
+    let rest = digits.strip_prefix("00").map(|rest| rest.strip_prefix("11").unwrap_or(rest));
+    if let Some(rest) = rest.filter(|_| !has_plus)
         && is_e164(&format!("+{rest}"))
     {
         return Some(Party::Number(format!("+{rest}")));
@@ -300,9 +400,49 @@ fn number(text: &str) -> Option<Party> {
     match (has_plus, digits.len()) {
         (true, _) if is_e164(&canonical) => Some(Party::Number(canonical)),
         (false, 3..=6) => Some(Party::ShortCode(digits)),
-        (false, 7..=15) => Some(Party::Digits(digits)),
+        (false, 7..=DIGITS_MAX) => Some(Party::Digits(digits)),
         (true | false, _) => None,
     }
+}
+
+/// `+44 (0)20 …`: the trunk prefix is not dialled from abroad. In Italy it is, and written without parentheses.
+fn without_trunk(text: &str) -> Cow<'_, str> {
+    match text.split_once("(0)") {
+        Some((before, after))
+            if before.starts_with(['+', '＋']) && before.chars().any(|c| digit(c).is_some()) =>
+        {
+            Cow::Owned(format!("{before}{after}"))
+        }
+        Some(_) | None => Cow::Borrowed(text),
+    }
+}
+
+/// ASCII for a decimal digit: also full-width, Arabic, Persian and Devanagari (Unicode, `Nd`).
+fn digit(c: char) -> Option<char> {
+    let of = |zero: u32| u32::from(c).checked_sub(zero).filter(|value| *value < 10);
+    [0x30, 0xFF10, 0x0660, 0x06F0, 0x0966]
+        .into_iter()
+        .find_map(of)
+        .and_then(|value| char::from_digit(value, 10))
+}
+
+/// What people and libraries put between digits (libphonenumber, `VALID_PUNCTUATION`).
+fn is_separator(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '-' | '.' | '(' | ')' | '/' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{30FC}')
+        || matches!(c, '\u{FF08}' | '\u{FF09}' | '\u{FF0D}'..='\u{FF0F}')
+}
+
+/// Controls and marks of direction or of the order of bytes: they come along when a text is copied.
+fn is_mark(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{AD}' | '\u{61C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{FEFF}')
+        || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}')
+}
+
+/// Without a width, and part of words and signs, but never of numbers.
+const fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{34F}' | '\u{180E}' | '\u{200C}' | '\u{200D}' | '\u{FE00}'..='\u{FE0F}')
 }
 
 fn is_withheld_word(text: &str) -> bool {
@@ -370,6 +510,23 @@ mod tests {
     #[case("%2B13125550142", "+13125550142")]
     #[case("0013125550142", "+13125550142")]
     #[case("＋13125550142", "+13125550142")]
+    #[case("＋１３１２５５５０１４２", "+13125550142")]
+    #[case("+１ (３１２)　５５５－０１４２", "+13125550142")]
+    #[case("+\u{661}\u{663}\u{661}\u{662}\u{665}\u{665}\u{665}\u{660}\u{661}\u{664}\u{662}", "+13125550142")]
+    #[case("\u{202A}+13125550142\u{202C}", "+13125550142")]
+    #[case("\u{2066}+1 312 555 0142\u{2069}", "+13125550142")]
+    #[case("\u{200E}+1\u{200F}3125550142", "+13125550142")]
+    #[case("\u{FEFF}+13125550142", "+13125550142")]
+    #[case("+1\u{200D}3125550142\u{FE0F}", "+13125550142")]
+    #[case("\u{200B}+1312\u{AD}555\u{2060}0142", "+13125550142")]
+    #[case("\u{A0}+1\u{A0}312\u{202F}555\u{2009}0142\u{A0}", "+13125550142")]
+    #[case("sip:\u{202D}+13125550142\u{202C}@acme.example", "+13125550142")]
+    #[case("+1\u{2212}312\u{2015}5550142", "+13125550142")]
+    #[case("+44 (0)20 7946 0018", "+442079460018")]
+    #[case("0044 20 7946 0018", "+442079460018")]
+    #[case("0011 44 20 7946 0018", "+442079460018")]
+    #[case("011 44 20 7946 0018", "011442079460018")]
+    #[case("0113 496 0018", "01134960018")]
     #[case("tel:+13125550142", "+13125550142")]
     #[case("TEL:+1-312-555-0142;ext=5", "+13125550142")]
     #[case("tel:5550142;phone-context=+1312", "+13125550142")]
@@ -388,11 +545,14 @@ mod tests {
     #[case("sip:1001@acme.sip.twilio.com", "sip:1001@acme.sip.twilio.com")]
     #[case("sip:1001:secret@acme.sip.ie1.twilio.com:5061;transport=tls?x=y", "sip:1001@acme.sip.twilio.com")]
     #[case("sips:Front.Desk@ACME.example.", "sip:front.desk@acme.example")]
+    #[case("sip:AcmeBank@Host.Example", "sip:acmebank@host.example")]
+    #[case("sip:(312)555-0142@acme.example", "sip:3125550142@acme.example")]
     #[case("1001@acme.example", "sip:1001@acme.example")]
     #[case("sip:support@[2001:db8::1]:5061", "sip:support@[2001:db8::1]")]
     #[case("sip:acme.example", "sip:acme.example")]
     #[case("client:Alice", "client:Alice")]
     #[case("Client:alice%20b", "client:alice b")]
+    #[case("client:\u{645}\u{6CC}\u{200C}\u{62E}", "client:\u{645}\u{6CC}\u{200C}\u{62E}")]
     #[case("ACME", "ACME")]
     #[case("+1234567890123456", "+1234567890123456")]
     fn a_party_has_one_spelling(#[case] text: &str, #[case] canonical: &str) {
@@ -444,6 +604,25 @@ mod tests {
     #[case("+13125550142", "3125550142", Some(Fit::National))]
     #[case("+493012345678", "03012345678", Some(Fit::National))]
     #[case("+390612345678", "0612345678", Some(Fit::National))]
+    #[case("+13125550142", "01113125550142", Some(Fit::Plusless))]
+    #[case("+13125550142", "011 1 312-555-0142", Some(Fit::Plusless))]
+    #[case("+13125550142", "0013125550142", Some(Fit::Same))]
+    #[case("+442079460018", "011442079460018", Some(Fit::Plusless))]
+    #[case("+442079460018", "sip:011442079460018@acme.example", Some(Fit::Plusless))]
+    #[case("+442079460018", "tel:011-44-20-7946-0018", Some(Fit::Plusless))]
+    #[case("+442079460018", "0011442079460018", Some(Fit::Same))]
+    #[case("+442079460018", "010442079460018", Some(Fit::Plusless))]
+    #[case("+442079460018", "810442079460018", Some(Fit::Plusless))]
+    #[case("+441134960018", "0113 496 0018", Some(Fit::National))]
+    #[case("+390114960018", "0114960018", Some(Fit::National))]
+    #[case("+74951234567", "84951234567", Some(Fit::National))]
+    #[case("+3612345678", "0612345678", Some(Fit::National))]
+    #[case("+13125550142", "sip:(312)555-0142@acme.example", Some(Fit::National))]
+    #[case("+13125550142", "０１１１３１２５５５０１４２", Some(Fit::Plusless))]
+    #[case("+13125550142", "\u{202D}3125550142\u{202C}", Some(Fit::National))]
+    #[case("+442079460018", "011442079460019", None)]
+    #[case("+14155550123", "84155550123", None)]
+    #[case("sip:acmebank@host.example", "sip:AcmeBank@HOST.example:5061;user=ip", Some(Fit::Same))]
     #[case("+13125550142", "5550142", None)]
     #[case("+13125550142", "550142", None)]
     #[case("+13125550142", "23125550142", None)]
@@ -461,6 +640,71 @@ mod tests {
         let expected = ["+13125550142", "13125550142", " 13125550142", "tel:+13125550142", "+1 312 555 0142"];
         assert_eq!(texts, expected);
         assert!(Party::parse("private").logged_as("private").contains(&"+266696687".to_owned()));
+    }
+
+    const SPELLINGS: [&str; 14] = [
+        "+442079460018",
+        "442079460018",
+        "+44 20 7946 0018",
+        "+44 (0)20 7946 0018",
+        "00442079460018",
+        "011442079460018",
+        "020 7946 0018",
+        "2079460018",
+        "tel:+44-20-7946-0018",
+        "sip:+442079460018@acme.example;user=phone",
+        "sip:442079460018@acme.example",
+        "sip:02079460018@other.example",
+        "\u{202D}+44 20 7946 0018\u{202C}",
+        "＋４４２０７９４６００１８",
+    ];
+
+    #[test]
+    fn a_question_in_any_spelling_means_a_row_in_any_spelling() {
+        for (asked, logged) in SPELLINGS.iter().flat_map(|asked| SPELLINGS.map(|logged| (asked, logged))) {
+            let party = Party::parse(asked);
+            assert!(party.may_be(&Party::parse(logged)), "{asked} {logged}");
+            let mark: Vec<_> = party.mark().chars().collect();
+            let ascii: String = logged.chars().map(|c| digit(c).unwrap_or(c)).collect();
+            let mut left = ascii.chars();
+            assert!(mark.iter().all(|wanted| left.any(|c| c == *wanted)), "{mark:?} is in {logged}");
+        }
+    }
+
+    #[rstest]
+    #[case("+442079460018", "+442079460019")]
+    #[case("+442079460018", "+12079460018")]
+    #[case("+442079460018", "79460018")]
+    #[case("2079460018", "2079460019")]
+    #[case("sip:1001@acme.example", "sip:1001@other.example")]
+    #[case("anonymous", "+442079460018")]
+    #[case("client:alice", "client:bob")]
+    fn other_parties_are_not_meant(#[case] asked: &str, #[case] logged: &str) {
+        assert!(!Party::parse(asked).may_be(&Party::parse(logged)));
+        assert!(!Party::parse(logged).may_be(&Party::parse(asked)));
+    }
+
+    #[test]
+    fn an_index_is_asked_for_what_has_no_separators() {
+        let plain = [
+            "+442079460018",
+            "442079460018",
+            "00442079460018",
+            "011442079460018",
+            "02079460018",
+            "2079460018",
+        ];
+        for asked in SPELLINGS {
+            let texts = Party::parse(asked).spellings(asked);
+            let wanted = ["+442079460018", "442079460018", "02079460018", "2079460018"];
+            assert!(wanted.iter().all(|text| texts.contains(&(*text).to_owned())), "{asked}: {texts:?}");
+            assert!(texts.len() < 2500, "{asked}: {}", texts.len());
+        }
+        let texts = Party::parse(plain[0]).spellings(plain[0]);
+        assert!(
+            plain.iter().all(|text| texts.contains(&(*text).to_owned())) && texts.len() < 20,
+            "{texts:?}"
+        );
     }
 
     proptest! {

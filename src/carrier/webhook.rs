@@ -74,8 +74,8 @@ impl VoiceRequest {
         Self {
             call_sid: field(pairs, "CallSid"),
             account_sid: field(pairs, "AccountSid"),
-            from: value(pairs, "From").map(Party::parse),
-            to: find(pairs, "To").map(Party::parse),
+            from: either(pairs, ["From", "Caller"]).map(Party::parse),
+            to: either(pairs, ["To", "Called"]).filter(|to| !to.is_empty()).map(Party::parse),
             direction: find(pairs, "Direction").and_then(Direction::parse),
             idempotency_token: None,
         }
@@ -132,10 +132,10 @@ impl VoiceRequest {
 
 impl Direction {
     fn parse(text: &str) -> Option<Self> {
-        match text {
+        match text.trim().to_ascii_lowercase().as_str() {
             "inbound" => Some(Self::Inbound),
             // `outbound-api`, `outbound-dial`
-            _ => text.starts_with("outbound").then_some(Self::Outbound),
+            text => text.starts_with("outbound").then_some(Self::Outbound),
         }
     }
 }
@@ -197,6 +197,14 @@ impl StatusCallback {
             FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), field(pairs, name)?))).collect();
         Self { call_sid: field(pairs, "CallSid"), subject: Subject::Voicemail, key, detail }
     }
+}
+
+/// The first of these fields that says something; else the first that is there. Twilio writes each party twice.
+fn either<'a>(pairs: &'a Pairs, names: [&str; 2]) -> Option<&'a str> {
+    names
+        .into_iter()
+        .find_map(|name| find(pairs, name))
+        .or_else(|| names.into_iter().find_map(|it| value(pairs, it)))
 }
 
 /// The value, which may be empty.
@@ -301,6 +309,33 @@ mod tests {
         assert_eq!(check_names(&pairs(body.as_bytes()).unwrap()).is_ok(), accepted);
         let long = |len| check_names(&vec![("a".repeat(len), String::new())]).is_ok();
         assert!(long(64) && !long(65));
+    }
+
+    #[rstest]
+    #[case::both("From=%2B14155550123&Caller=%2B1&To=%2B13125550142&Called=%2B2")]
+    #[case::called("From=%2B14155550123&Called=%2B13125550142")]
+    #[case::empty_to("From=%2B14155550123&To=&Called=%2B13125550142")]
+    #[case::caller("Caller=%2B14155550123&To=%2B13125550142")]
+    #[case::empty_from("From=&Caller=%2B14155550123&To=%2B13125550142")]
+    #[case::neither_of_the_usual("Caller=%2B14155550123&Called=%2B13125550142")]
+    fn a_party_is_read_from_either_of_its_fields(#[case] form: &str) {
+        let request = VoiceRequest::new(&pairs(form.as_bytes()).unwrap());
+        let text = |party: Option<Party>| party.map(|party| party.to_string());
+        let expected = (Some("+14155550123".to_owned()), Some("+13125550142".to_owned()));
+        assert_eq!((text(request.from), text(request.to)), expected);
+    }
+
+    #[rstest]
+    #[case("inbound", Some(Direction::Inbound))]
+    #[case("Inbound", Some(Direction::Inbound))]
+    #[case(" INBOUND ", Some(Direction::Inbound))]
+    #[case("outbound", Some(Direction::Outbound))]
+    #[case("outbound-api", Some(Direction::Outbound))]
+    #[case("OUTBOUND-API", Some(Direction::Outbound))]
+    #[case("Outbound-Dial", Some(Direction::Outbound))]
+    #[case("sideways", None)]
+    fn a_direction_is_read_in_any_case(#[case] text: &str, #[case] direction: Option<Direction>) {
+        assert_eq!(Direction::parse(text), direction);
     }
 
     #[rstest]

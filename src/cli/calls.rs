@@ -9,6 +9,7 @@ use ::time::OffsetDateTime;
 use anyhow::{Context as _, anyhow, bail};
 
 use super::{csv, erase, render, render_stats, text};
+use crate::carrier::party::Party;
 use crate::config::{self, Config};
 use crate::store;
 use crate::store::query::stats::Scope;
@@ -205,13 +206,33 @@ async fn show(sid: &str, log: &Log, style: Style) -> anyhow::Result<()> {
     let query = log.open().await?;
     let call = query.call(sid).await?;
     query.close().await;
-    let call = call.with_context(|| format!("there is no call with the SID or id {}", text::line(sid)))?;
+    let call = call.with_context(|| unknown(sid))?;
     let shown = match style {
         Style::Json => text::json(&call)? + "\n",
         Style::Csv => csv::turns(&call.turns)?,
         Style::Text => render::call(&call),
     };
     Ok(text::print(&shown)?)
+}
+
+/// Why there may be no such call, and how to find it.
+fn unknown(sid: &str) -> String {
+    let shown = text::line(sid);
+    match Party::parse(sid) {
+        Party::Withheld => {
+            "write the SID of a call (CA...) or its call id; `patchcord calls` lists them".to_owned()
+        }
+        Party::Number(_) | Party::Digits(_) | Party::Sip { .. } => {
+            format!(
+                "{shown} is a number, not the SID or the id of a call; `patchcord calls --number {shown}` lists its calls"
+            )
+        }
+        Party::ShortCode(_) | Party::Client(_) | Party::Other(_) => {
+            format!(
+                "the call log has no call with the SID or id {shown}; `patchcord calls` lists the newest, --db names another log"
+            )
+        }
+    }
 }
 
 async fn stats(range: &Range, log: &Log, style: Style, now: OffsetDateTime) -> anyhow::Result<()> {

@@ -108,7 +108,7 @@ pub(crate) fn turns(turns: &[TurnRow]) -> anyhow::Result<String> {
     written(std::iter::once(heading.map(str::to_owned).to_vec()).chain(rows))
 }
 
-const STATS: [&str; 25] = [
+const STATS: [&str; 32] = [
     "by",
     "name",
     "calls",
@@ -134,6 +134,13 @@ const STATS: [&str; 25] = [
     "cost_usd",
     "quantity",
     "unit",
+    "is_cost_partial",
+    "unpriced_quantity",
+    "service",
+    "provider",
+    "model",
+    "modality",
+    "direction",
 ];
 
 /// The sums: of all, by day, by agent, by model; latencies by who answered; what was used.
@@ -153,7 +160,8 @@ fn responder(of: &Responder) -> Vec<String> {
     let Latency { answers, p50_ms, p90_ms, p95_ms, p99_ms } = of.latency;
     let mut cells = vec![String::new(); STATS.len()];
     cells[0] = "responder".to_owned();
-    cells[1] = text(&format!("{} {}", of.responder, of.model));
+    cells[1] = text(&of.responder);
+    cells[29] = text(&of.model);
     for (cell, number) in cells[17..].iter_mut().zip([answers, p50_ms, p90_ms, p95_ms, p99_ms]) {
         *cell = number.to_string();
     }
@@ -161,19 +169,24 @@ fn responder(of: &Responder) -> Vec<String> {
 }
 
 fn used(of: &Used) -> Vec<String> {
-    let Used { service, provider, model, modality, direction, unit, quantity, cost_usd, .. } = of;
-    let name = [service, provider, model, modality, direction].map(String::as_str).join(" ");
+    let Used { service, provider, model, modality, direction, unit, quantity, unpriced_quantity, cost_usd } =
+        of;
     let mut cells = vec![String::new(); STATS.len()];
     cells[0] = "used".to_owned();
-    cells[1] = text(&name);
+    cells[1] = text(service);
     cells[22] = cost_usd.map(|cost| cost.to_string()).unwrap_or_default();
     cells[23] = quantity.to_string();
     cells[24] = unit.clone();
+    cells[25] = (*unpriced_quantity > 0).to_string();
+    cells[26] = unpriced_quantity.to_string();
+    for (cell, value) in cells[27..].iter_mut().zip([service, provider, model, modality, direction]) {
+        *cell = text(value);
+    }
     cells
 }
 
 fn sums(by: &str, group: &Group) -> Vec<String> {
-    let Group { name, counts, failed_share, fallback_share, latency, cost_usd } = group;
+    let Group { name, counts, failed_share, fallback_share, latency, cost_usd, is_cost_partial } = group;
     let share = |value: &Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     let mut cells = vec![
         by.to_owned(),
@@ -202,7 +215,8 @@ fn sums(by: &str, group: &Group) -> Vec<String> {
         None => std::array::from_fn(|_| String::new()),
     });
     cells.push(share(cost_usd));
-    cells.extend([String::new(), String::new()]);
+    cells.extend([String::new(), String::new(), is_cost_partial.to_string()]);
+    cells.resize(STATS.len(), String::new());
     cells
 }
 
@@ -240,6 +254,42 @@ mod tests {
     #[case("\u{1b}[2J", "\\u{1b}[2J")]
     fn a_cell_is_never_a_formula(#[case] value: &str, #[case] cell: &str) {
         assert_eq!(text(value), cell);
+    }
+
+    #[test]
+    fn each_value_of_what_was_used_has_its_column() {
+        let of = Used {
+            service: "llm".into(),
+            provider: "my own".into(),
+            model: "=gpt x".into(),
+            modality: "text".into(),
+            direction: "in".into(),
+            unit: "tokens".into(),
+            quantity: 90,
+            unpriced_quantity: 40,
+            cost_usd: Some(0.5),
+        };
+        let cells = used(&of);
+        let named: Vec<_> = STATS.iter().zip(&cells).filter(|(_, cell)| !cell.is_empty()).collect();
+        let expected = [
+            ("by", "used"),
+            ("name", "llm"),
+            ("cost_usd", "0.5"),
+            ("quantity", "90"),
+            ("unit", "tokens"),
+            ("is_cost_partial", "true"),
+            ("unpriced_quantity", "40"),
+            ("service", "llm"),
+            ("provider", "my own"),
+            ("model", "'=gpt x"),
+            ("modality", "text"),
+            ("direction", "in"),
+        ];
+        assert_eq!(named.iter().map(|(name, cell)| (**name, cell.as_str())).collect::<Vec<_>>(), expected);
+        let latency = Latency { answers: 5, p50_ms: 1, p90_ms: 2, p95_ms: 3, p99_ms: 4 };
+        let cells = responder(&Responder { responder: "live".into(), model: "gemini".into(), latency });
+        assert_eq!((cells[1].as_str(), cells[17].as_str(), cells[29].as_str()), ("live", "5", "gemini"));
+        assert_eq!((cells.len(), STATS[29]), (STATS.len(), "model"));
     }
 
     #[test]

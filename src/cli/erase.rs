@@ -34,18 +34,18 @@ struct Which {
 
 pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let target = config.secrets.database_url.as_ref().map(Target::parse).transpose()?;
-    let subject = match (args.subject.call, args.subject.caller) {
+    let subject = match (filled("--call", args.subject.call)?, filled("--caller", args.subject.caller)?) {
         (Some(call), _) => Subject::Call(call),
         (None, Some(caller)) => Subject::Caller(caller),
         (None, None) => bail!("say whose calls: --call SID or --caller NUMBER"),
     };
     if !config.store.path.is_file() && target.is_none() {
-        bail!("there is no call log at {}", config.store.path.display());
+        bail!("there is no call log at {}; name it with --db or --config", config.store.path.display());
     }
     let found = erase::find(&config.store, target.as_ref(), &subject).await?;
     let Found { calls, going_on } = &found;
     if calls.is_empty() && going_on.is_empty() {
-        bail!("no call was found: nothing to erase");
+        bail!("{}", nothing(&subject));
     }
     let mut report = String::new();
     for call in going_on {
@@ -64,6 +64,27 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     Ok(text::print(&report)?)
 }
 
+/// A variable of a script that is not set leaves an option empty: that is nobody.
+fn filled(option: &str, value: Option<String>) -> anyhow::Result<Option<String>> {
+    if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
+        bail!("{option} is empty; write the SID of a call, or the number of a caller");
+    }
+    Ok(value)
+}
+
+fn nothing(subject: &Subject) -> String {
+    match subject {
+        Subject::Call(id) => format!(
+            "nothing to erase: the call log has no call with the SID or id {}; `patchcord calls` lists the newest",
+            text::line(id)
+        ),
+        Subject::Caller(number) => format!(
+            "nothing to erase: the call log has no call of {0}; `patchcord calls --number {0}` also finds other spellings",
+            text::line(number)
+        ),
+    }
+}
+
 /// The recordings and the kept inputs of these calls.
 fn delete_files(config: &Config, calls: &BTreeSet<String>) -> anyhow::Result<()> {
     for call in calls {
@@ -78,5 +99,28 @@ fn count(calls: &BTreeSet<String>) -> String {
     match calls.len() {
         1 => "1 call".to_owned(),
         count => format!("{count} calls"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(None, true)]
+    #[case(Some("+14155550123"), true)]
+    #[case(Some(""), false)]
+    #[case(Some("  "), false)]
+    fn an_empty_option_is_nobody(#[case] value: Option<&str>, #[case] is_good: bool) {
+        assert_eq!(filled("--caller", value.map(str::to_owned)).is_ok(), is_good);
+    }
+
+    #[rstest]
+    #[case(Subject::Call("CA1\u{1b}".to_owned()), "no call with the SID or id CA1\\u{1b};")]
+    #[case(Subject::Caller("+14155550123".to_owned()), "no call of +14155550123;")]
+    fn who_was_not_found_is_named(#[case] subject: Subject, #[case] expected: &str) {
+        assert!(nothing(&subject).contains(expected), "{}", nothing(&subject));
     }
 }

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use reqwest::Url;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::net::egress::Egress;
-use crate::net::trust::{self, Found};
+use crate::net::trust::Found;
 use crate::provider::gemini::Endpoint;
+
+/// What to do about a variable that names no authorities.
+pub(crate) const MISNAMED: &str =
+    "name a PEM file or a folder of them, or unset it for the authorities of the system";
 
 /// Whom connections of this configuration trust, and which proxies they use.
 pub(crate) fn egress(config: &Config) -> anyhow::Result<Arc<Egress>> {
@@ -16,12 +20,15 @@ pub(crate) fn egress(config: &Config) -> anyhow::Result<Arc<Egress>> {
     for fault in &found.faults {
         tracing::warn!(fault, "authorities of this machine could not be read; the others are used");
     }
+    for (variable, fault) in &found.misnamed {
+        tracing::warn!("{variable}: {fault}; {MISNAMED}");
+    }
     for (name, value) in facts(config, &found) {
         tracing::info!("{name}: {value}");
     }
     let mut trusted = found.certificates;
     if let Some(path) = &config.live.ca_file {
-        let own = trust::read(path).map_err(anyhow::Error::msg);
+        let own = config::certificates(path).map_err(anyhow::Error::msg);
         trusted.extend(own.with_context(|| format!("live.ca_file: {}", path.display()))?);
     }
     Ok(Egress::new(trusted, config.proxies.clone()))

@@ -51,8 +51,18 @@ fn cells(group: &Group) -> [String; 9] {
         counts.turns.to_string(),
         format!("{} s", seconds(counts.dead_air_max_ms)),
         counts.tokens.total_tokens.to_string(),
-        group.cost_usd.map(|cost| format!("${cost:.2}")).unwrap_or_default(),
+        cost(group.cost_usd, group.is_cost_partial, 2),
     ]
+}
+
+/// What has no price is told, and never taken for nothing.
+fn cost(usd: Option<f64>, is_partial: bool, places: usize) -> String {
+    match (usd, is_partial) {
+        (None, false) => String::new(),
+        (None, true) => "no price".to_owned(),
+        (Some(usd), false) => format!("${usd:.places$}"),
+        (Some(usd), true) => format!("${usd:.places$} and more"),
+    }
 }
 
 fn percent(share: Option<f64>) -> String {
@@ -82,11 +92,7 @@ fn used(stats: &Stats) -> String {
     rows.extend(stats.used.iter().map(|used| {
         let Used { service, model, modality, direction, unit, quantity, unpriced_quantity, cost_usd, .. } =
             used;
-        let cost = match (cost_usd, unpriced_quantity) {
-            (None, _) => "no price".to_owned(),
-            (Some(cost), 0) => format!("${cost:.4}"),
-            (Some(cost), _) => format!("${cost:.4} and more"),
-        };
+        let cost = cost(*cost_usd, *unpriced_quantity > 0 || cost_usd.is_none(), 4);
         let quantity = if unit == "milliseconds" {
             format!("{} s", seconds(*quantity))
         } else {
@@ -122,4 +128,25 @@ fn failures(stats: &Stats) -> String {
     }));
     let kinds = aligned(&rows, [true, false, false, false]);
     format!("{kinds}\n{}", aligned(&newest, [false, false, false, false]))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::nothing_was_used(None, false, "")]
+    #[case::no_price(None, true, "no price")]
+    #[case::all_prices(Some(1.5), false, "$1.50")]
+    #[case::some_prices(Some(1.5), true, "$1.50 and more")]
+    #[case::for_nothing(Some(0.0), false, "$0.00")]
+    fn a_cost_says_what_is_not_in_it(
+        #[case] usd: Option<f64>,
+        #[case] is_partial: bool,
+        #[case] expected: &str,
+    ) {
+        assert_eq!(cost(usd, is_partial, 2), expected);
+    }
 }

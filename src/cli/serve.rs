@@ -13,8 +13,8 @@ use super::{logging, network, text};
 use crate::config::{self, Config, Severity};
 use crate::server::Listeners;
 use crate::server::admin::reach;
-use crate::store::Store;
 use crate::store::postgres::Target;
+use crate::store::{self, Store};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,6 +28,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     signals::outlive()?;
     let config = Config::load(args.config.as_deref(), &config::environment)?;
     check(&config)?;
+    // A caller is not kept waiting for a server that cannot start.
+    store::refuse_foreign(&config.store.path).await?;
     allow_sockets();
     let listen = config.server.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;

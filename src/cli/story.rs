@@ -64,6 +64,7 @@ fn billed(fields: Fields<'_>) -> Option<String> {
     ];
     let amounts = amounts.iter().filter_map(|(name, unit)| Some(format!("{} {unit}", fields.number(name)?)));
     let amounts = amounts.collect::<Vec<_>>().join(", ");
+    let amounts = if amounts.is_empty() { "nothing".to_owned() } else { amounts };
     Some(format!("{}: {provider} {model} counts {amounts}", service(fields.text("job")?)))
 }
 

@@ -1,14 +1,14 @@
 //! The recordings that the agents of a configuration name, read from their files.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::Error;
+use super::{Finding, Place, Severity};
 use crate::call::agent::{Agent, Greeting};
 use crate::call::clip::{Clip, ClipFile};
+use crate::machine::file;
 
 const REMEDY: &str = "write the path of a WAV file (PCM, float, A-law or mu-law), relative to the \
                       configuration file";
@@ -47,41 +47,64 @@ enum Value {
     Other(IgnoredAny),
 }
 
-/// Gives each of `agents` the recording that `text`, the configuration in `path`, names for it.
-pub(super) fn read(text: &str, path: &Path, agents: &mut [Agent]) -> Result<(), Error> {
+/// Gives each of `agents` the recording that `text`, the configuration in `path`, names for it; and tells of each that cannot
+/// be played.
+pub(super) fn read(text: &str, path: &Path, agents: &mut [Agent]) -> Vec<Finding> {
     // The text was read as a whole before: what is read of it here is well formed.
     let named: Named = toml::from_str(text).unwrap_or_default();
+    let mut findings = Vec::new();
     for (index, (agent, names)) in agents.iter_mut().zip(named.agents).enumerate() {
-        let load = |named: &ClipFile, key: &str| {
+        let mut load = |named: &ClipFile, key: &str| {
             let file = path.parent().unwrap_or_else(|| Path::new("")).join(&named.file);
-            load(&file, &named.text).map_err(|(field, message, remedy)| {
-                let key = format!("agents[{index}].{key}.{field}");
-                Error::Clip { path: path.to_owned(), key, file, message, remedy }
-            })
+            load(&file, &named.text).map_err(|fault| findings.push(fault.finding(index, key, path))).ok()
         };
-        if let Some(Value::Clip(named)) = &names.greeting {
-            agent.greeting = Greeting::Clip(load(named, "greeting")?);
+        if let Some(Value::Clip(named)) = &names.greeting
+            && let Some(clip) = load(named, "greeting")
+        {
+            agent.greeting = Greeting::Clip(clip);
         }
         let announcement = names.keep.recording.and_then(|recording| recording.announcement);
         if let (Some(named), Some(recording)) = (&announcement, &mut agent.keep.recording) {
-            recording.announcement = Some(load(named, "keep.recording.announcement")?);
+            recording.announcement = load(named, "keep.recording.announcement");
         }
     }
-    Ok(())
+    findings
 }
 
-/// What is wrong: the field, the message, the remedy.
-type Fault = (&'static str, String, &'static str);
+/// Why a recording cannot be played.
+struct Fault {
+    field: &'static str,
+    message: String,
+    remedy: &'static str,
+}
+
+impl Fault {
+    fn finding(self, agent: usize, key: &str, path: &Path) -> Finding {
+        let Self { field, message, remedy } = self;
+        Finding {
+            severity: Severity::Error,
+            key: format!("agents[{agent}].{key}.{field}"),
+            place: Place::File(path.to_owned()),
+            message,
+            remedy: remedy.to_owned(),
+        }
+    }
+}
 
 fn load(file: &Path, text: &str) -> Result<Clip, Fault> {
+    let fault = |message: String| Fault {
+        field: "file",
+        message: format!("{} {message}", file.display()),
+        remedy: REMEDY,
+    };
     if text.trim().is_empty() {
-        return Err(("text", "its words are missing".to_owned(), "write what is said in the recording"));
+        let message = format!("the words of {} are missing", file.display());
+        return Err(Fault { field: "text", message, remedy: "write what is said in the recording" });
     }
-    let bytes =
-        fs::read(file).map_err(|error| ("file", format!("cannot be read ({})", error.kind()), REMEDY))?;
-    let clip = Clip::read(&bytes, text).map_err(|error| ("file", error.to_string(), REMEDY))?;
+    let bytes = file::read(file).map_err(|error| fault(error.to_string()))?;
+    let clip = Clip::read(&bytes, text).map_err(|error| fault(format!("cannot be played: {error}")))?;
     if clip.samples.is_empty() {
-        return Err(("file", "has no sound".to_owned(), REMEDY));
+        return Err(fault("has no sound".to_owned()));
     }
     Ok(clip)
 }

@@ -1,13 +1,17 @@
 //! Why a configuration cannot be read at all.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::machine::file::Fault;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot read the configuration {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
+    #[error(
+        "the configuration {} {source}; name a TOML file with --config or PATCHCORD_CONFIG",
+        path.display()
+    )]
+    Unreadable { path: PathBuf, source: Fault },
     /// Not TOML, an unknown key, or a value of the wrong kind.
     #[error("{}:{position}: {key}{message}; {remedy}", path.display(), key = prefix(key))]
     Invalid {
@@ -18,9 +22,6 @@ pub enum Error {
         message: String,
         remedy: String,
     },
-    /// A recording that an agent has and that cannot be played.
-    #[error("{}: {key}: {}: {message}; {remedy}", path.display(), file.display())]
-    Clip { path: PathBuf, key: String, file: PathBuf, message: String, remedy: &'static str },
     /// The value is not part of the error.
     #[error(
         "{}:{position}: {key}: a secret does not belong in this file; delete it, set the environment variable \

@@ -10,15 +10,16 @@ mod validate;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
+use rustls_pki_types::CertificateDer;
 use serde::Deserialize;
 
 pub use self::error::Error;
 use crate::call::agent::Agent;
+use crate::machine::file;
 use crate::net::proxy::Proxies;
+use crate::net::trust;
 use crate::secret::Secret;
 use crate::{provider, server, store};
 
@@ -48,6 +49,9 @@ pub struct Config {
     /// The file it was read from; `None`: there is none, and everything has its default.
     #[serde(skip)]
     pub file: Option<PathBuf>,
+    /// Recordings of agents that cannot be played.
+    #[serde(skip)]
+    pub clip_faults: Vec<Finding>,
 }
 
 /// `[twilio]` of the configuration.
@@ -128,15 +132,20 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// The certificates in the PEM file at `path`, one at least; or what is wrong with the file, without its name.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    trust::read(&file::read(path).map_err(|fault| fault.to_string())?)
+}
+
 impl Config {
     /// Reads the file at `path`, or else the one `PATCHCORD_CONFIG` names, or else `patchcord.toml` if it exists;
     /// and the secrets from `env`.
     pub fn load(path: Option<&Path>, env: &impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let named = path.map(Path::to_owned).or_else(|| variable(env, FILE_VARIABLE).map(PathBuf::from));
         let file = named.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-        let mut config = match fs::read_to_string(&file) {
+        let mut config = match file::read_text(&file) {
             Ok(text) => Self::parse(&text, &file)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Self::default(),
+            Err(fault) if fault.is_missing() && named.is_none() => Self::default(),
             Err(source) => return Err(Error::Unreadable { path: file, source }),
         };
         config.secrets = Secrets::load(env, &config.fallback);
@@ -157,8 +166,8 @@ impl Config {
     /// Reads the text of a file; `file` is where it came from.
     fn parse(text: &str, file: &Path) -> Result<Self, Error> {
         let mut config = text::parse(text).map_err(|problem| problem.at(file))?;
-        clips::read(text, file, &mut config.agents)?;
-        Ok(Self { file: Some(file.to_owned()), ..config })
+        let clip_faults = clips::read(text, file, &mut config.agents);
+        Ok(Self { file: Some(file.to_owned()), clip_faults, ..config })
     }
 
     /// What the file means but cannot say: no agents is one agent.

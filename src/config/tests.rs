@@ -1,5 +1,8 @@
 //! Files and environments, and what is said about them.
 
+use std::fs;
+use std::time::Duration;
+
 use crate::call::agent::{Greeting, Recording};
 use rstest::rstest;
 use tempfile::TempDir;
@@ -506,8 +509,9 @@ fn a_call_is_recorded_if_the_agent_has_the_table_for_it() {
 #[test]
 fn an_announcement_that_cannot_be_played_names_its_key() {
     let text = "[[agents]]\n[agents.keep.recording]\nannouncement = { file = 'missing.wav', text = 'Hi.' }";
-    let error = error(text);
-    assert!(error.starts_with("test.toml: agents[0].keep.recording.announcement.file: "), "{error}");
+    let found = findings(text);
+    let [finding] = &found[..] else { panic!("{found:?}") };
+    assert!(finding.starts_with("agents[0].keep.recording.announcement.file: "), "{finding}");
 }
 
 #[rstest]
@@ -522,21 +526,111 @@ fn recordings_that_cannot_be_kept_are_found(#[case] text: &str, #[case] expected
 }
 
 #[rstest]
-#[case("file = 'missing.wav', text = 'Hi.'", ".file", "missing.wav: cannot be read (entity not found)")]
+#[case("file = 'missing.wav', text = 'Hi.'", ".file", "missing.wav cannot be read (entity not found)")]
 #[case(
     "file = 'test.toml', text = 'Hi.'",
     ".file",
-    "test.toml: not a WAV file: the RIFF/WAVE header is missing"
+    "test.toml cannot be played: not a WAV file: the RIFF/WAVE header is missing"
 )]
-#[case("file = 'missing.wav', text = ' '", ".text", "missing.wav: its words are missing")]
+#[case("file = 'missing.wav', text = ' '", ".text", "the words of ")]
+#[case("file = '.', text = 'Hi.'", ".file", "is a folder, not a file")]
+#[case("file = '/dev/zero', text = 'Hi.'", ".file", "/dev/zero is a device, not a file")]
 fn a_recorded_greeting_that_cannot_be_played_names_key_file_and_remedy(
     #[case] clip: &str,
     #[case] field: &str,
     #[case] message: &str,
 ) {
-    let error = error(&format!("[[agents]]\ngreeting = {{ {clip} }}"));
-    assert!(error.starts_with(&format!("test.toml: agents[0].greeting{field}: ")), "{error}");
-    assert!(error.contains(message) && error.contains("; write "), "{error}");
+    let text =
+        format!("server.public_url = 'https://v.example.com'\n{FALLBACK}[[agents]]\ngreeting = {{ {clip} }}");
+    let found = load(&text).unwrap().validate();
+    let [finding] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(
+        (finding.key.as_str(), finding.severity),
+        (format!("agents[0].greeting{field}").as_str(), Severity::Error)
+    );
+    assert!(finding.message.contains(message) && finding.remedy.starts_with("write "), "{finding}");
+}
+
+#[test]
+fn recordings_that_cannot_be_played_hide_nothing_else() {
+    let text = "server.public_url = 'nonsense'\n\
+        [[agents]]\nname = 'a'\ngreeting = { file = 'a.wav', text = 'Hi.' }\nvoice = 'x'\n\
+        [agents.keep.recording]\nannouncement = { file = 'b.wav', text = 'Hi.' }\n\
+        [[agents]]\nname = 'b'\nnumber = '+14155550123'\ngreeting = { file = 'a.wav', text = '' }";
+    let keys: Vec<_> = findings_of(text).into_iter().map(|finding| finding.key).collect();
+    assert_eq!(
+        keys,
+        [
+            "server.public_url",
+            "fallback",
+            "agents[0].voice",
+            "agents[0].greeting.file",
+            "agents[0].keep.recording.announcement.file",
+            "agents[1].greeting.text",
+        ]
+    );
+}
+
+fn findings_of(text: &str) -> Vec<Finding> {
+    load(text).unwrap().validate()
+}
+
+/// The configuration, a recording, a certificate and a key file that are pipes without a writer.
+#[test]
+fn nothing_waits_for_the_writer_of_a_pipe() {
+    let (told, done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let folder = TempDir::new().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let pipe = at("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let error = Config::load(Some(&pipe), &keys).unwrap_err().to_string();
+        let text = "server.public_url = 'https://v.example.com'\nlive.ca_file = 'PIPE'\n\
+            live.endpoints = [{ kind = 'vertex', project = 'p', location = 'us', credentials_file = 'PIPE' }]\n\
+            [[agents]]\ngreeting = { file = 'PIPE', text = 'Hi.' }\n";
+        fs::write(at("p.toml"), text.replace("PIPE", pipe.to_str().unwrap())).unwrap();
+        let found = Config::load(Some(&at("p.toml")), &keys).unwrap().validate();
+        let keys: Vec<_> = found
+            .into_iter()
+            .filter(|it| it.message.contains("is a pipe, not a file"))
+            .map(|it| it.key)
+            .collect();
+        told.send((error, keys)).unwrap();
+    });
+    let (error, keys) = done.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(error.contains("pipe is a pipe, not a file; name a TOML file"), "{error}");
+    assert_eq!(keys, ["live.endpoints[0].credentials_file", "live.ca_file", "agents[0].greeting.file"]);
+}
+
+#[test]
+fn a_variable_that_several_services_need_is_one_finding() {
+    let text = "server.public_url = 'https://v.example.com'\n\
+        fallback.stt = [{ kind = 'openai', name = 'a' }, { kind = 'openai', name = 'b' }]\n\
+        fallback.llm = [{ kind = 'openai' }, { kind = 'openai', name = 'mine', key_env = 'MINE' }]\n\
+        fallback.tts = [{ kind = 'openai' }]";
+    let lines: Vec<_> = findings_of(text).iter().map(|it| format!("{}: {}", it.key, it.message)).collect();
+    assert_eq!(
+        lines,
+        [
+            "fallback.stt[0].key_env: OPENAI_API_KEY is not set, also for fallback.stt[1], fallback.llm[0], fallback.tts[0]",
+            "fallback.llm[1].key_env: MINE is not set",
+        ]
+    );
+}
+
+#[rstest]
+#[case::none(None, 0)]
+#[case::short("12345", 1)]
+#[case::one_less("123456789abcdef", 1)]
+#[case::enough("123456789abcdef0", 0)]
+#[case::long("0123456789abcdef0123456789abcdef", 0)]
+fn a_short_token_of_the_api_is_told(#[case] token: impl Into<Option<&'static str>>, #[case] count: usize) {
+    let mut config = load(&format!("server.public_url = 'https://v.example.com'\n{FALLBACK}")).unwrap();
+    config.secrets.api_token = token.into().map(Secret::new);
+    let found = config.validate();
+    assert_eq!(found.len(), count, "{found:?}");
+    assert!(found.iter().all(|it| it.key == API_TOKEN && it.severity == Severity::Warning), "{found:?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use self::origin::Origin;
 use super::{
-    Config, DATABASE_URL, Finding, GEMINI_API_KEY, Place, Severity, TWILIO_AUTH_TOKEN,
+    API_TOKEN, Config, DATABASE_URL, Finding, GEMINI_API_KEY, Place, Severity, TWILIO_AUTH_TOKEN,
     TWILIO_AUTH_TOKEN_SECONDARY, VERTEX_API_KEY,
 };
 use crate::secret::Secret;
@@ -36,6 +36,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     fallback::check_http(&config.http, &mut report);
     twilio(config.twilio.account_sid.as_deref(), &mut report);
     agents::check(&config.agents, &mut report);
+    report.findings.extend(config.clip_faults.iter().cloned());
     agents::check_overflow(config, &mut report);
     secrets(config, &mut report);
     report.findings
@@ -142,6 +143,11 @@ fn secrets(config: &Config, report: &mut Report) {
         let message = "is the same as TWILIO_AUTH_TOKEN";
         report.environment(Severity::Warning, TWILIO_AUTH_TOKEN_SECONDARY, message, remedy);
     }
+    if secrets.api_token.as_ref().is_some_and(|token| token.expose().chars().count() < TOKEN_CHARS_MIN) {
+        let message = format!("has less than {TOKEN_CHARS_MIN} characters: it can be guessed");
+        let remedy = "set it to a random one, as `openssl rand -hex 32` prints";
+        report.environment(Severity::Warning, API_TOKEN, &message, remedy);
+    }
     if let Some(Err(error)) = secrets.database_url.as_ref().map(Target::parse) {
         let remedy =
             "write postgres://USER:PASSWORD@HOST/DATABASE, or do not set it to keep the call log in a file";
@@ -160,6 +166,9 @@ fn secrets(config: &Config, report: &mut Report) {
         }
     }
 }
+
+/// Of the token of the API: as many random letters and digits are out of reach of guesses over a network.
+const TOKEN_CHARS_MIN: usize = 16;
 
 fn is_printable(secret: &Secret) -> bool {
     secret.expose().bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\''))

@@ -3,6 +3,8 @@
 //! [`std::thread::available_parallelism`] knows quotas too, but in whole cores, rounded down and at least one: a
 //! container with a tenth of a core looks like one with ten times as much.
 
+pub mod file;
+
 mod cgroup;
 
 use std::fmt;

@@ -1,7 +1,9 @@
 //! Who is believed to be the host that is asked for: the built-in authorities, those of the system or of
 //! `SSL_CERT_FILE` and `SSL_CERT_DIR`, and those of a file of the operator's own.
 
-use std::path::Path;
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -19,28 +21,71 @@ pub struct Found {
     pub certificates: Vec<CertificateDer<'static>>,
     /// The variables that name them; none: they are the system's.
     pub variables: Vec<&'static str>,
-    /// Files that could not be read, with the reason.
+    /// Files of the system that could not be read, with the reason.
     pub faults: Vec<String>,
+    /// Variables that name something without certificates, with what is wrong.
+    pub misnamed: Vec<(&'static str, String)>,
 }
+
+const FILE: &str = "SSL_CERT_FILE";
+const FOLDERS: &str = "SSL_CERT_DIR";
 
 impl Found {
     /// Those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, or else those of the system.
     pub fn on_this_machine() -> Self {
-        let found = rustls_native_certs::load_native_certs();
-        let variables = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
-        Self {
-            certificates: found.certs,
-            variables: variables.filter(|name| std::env::var_os(name).is_some()).collect(),
-            faults: found.errors.iter().map(ToString::to_string).collect(),
+        let (file, folders) = (env::var_os(FILE), env::var_os(FOLDERS));
+        if file.is_none() && folders.is_none() {
+            let found = rustls_native_certs::load_native_certs();
+            let faults = found.errors.iter().map(ToString::to_string).collect();
+            return Self { certificates: found.certs, faults, ..Self::default() };
         }
+        Self::named(file.as_deref().map(Path::new), folders.as_deref())
+    }
+
+    /// Those of a file and of folders, with a colon between them.
+    fn named(file: Option<&Path>, folders: Option<&OsStr>) -> Self {
+        let mut found = Self::default();
+        if let Some(file) = file {
+            found.variables.push(FILE);
+            // Whoever opens a pipe waits for its writer.
+            if file.exists() && !file.is_file() {
+                found.misnamed.push((FILE, format!("{} is not a file", file.display())));
+            } else {
+                found.add(FILE, file, (Some(file), None));
+            }
+        }
+        if let Some(folders) = folders {
+            found.variables.push(FOLDERS);
+            let folders: Vec<PathBuf> =
+                env::split_paths(folders).filter(|folder| !folder.as_os_str().is_empty()).collect();
+            for folder in &folders {
+                found.add(FOLDERS, folder, (None, Some(folder)));
+            }
+            if folders.is_empty() {
+                found.misnamed.push((FOLDERS, "names no folder".to_owned()));
+            }
+        }
+        // A folder often has what the file has too.
+        found.certificates.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
+        found.certificates.dedup();
+        found
+    }
+
+    fn add(&mut self, variable: &'static str, path: &Path, place: (Option<&Path>, Option<&Path>)) {
+        let found = rustls_native_certs::load_certs_from_paths(place.0, place.1);
+        let is_empty = found.certs.is_empty() && found.errors.is_empty();
+        let errors = found.errors.iter().map(ToString::to_string);
+        let faults = errors.chain(is_empty.then(|| format!("no certificate is in {}", path.display())));
+        self.misnamed.extend(faults.map(|fault| (variable, fault)));
+        self.certificates.extend(found.certs);
     }
 }
 
-/// The certificates in a PEM file, one at least.
-pub fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
-    let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    if certificates.is_empty() { Err("no certificate is in it".to_owned()) } else { Ok(certificates) }
+/// The certificates in a PEM text, one at least.
+pub fn read(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|error| format!("cannot be read as PEM ({error})"))?;
+    if certificates.is_empty() { Err("has no certificate in it".to_owned()) } else { Ok(certificates) }
 }
 
 /// Trust in the built-in authorities and in `extra` certificates: authorities, or exactly these servers. Verification
@@ -198,17 +243,53 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_hold_several_certificates_and_must_hold_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ca.pem");
-        let pem = |_| {
-            let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-            params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
-        };
-        std::fs::write(&path, (0..3).map(pem).collect::<String>()).unwrap();
-        assert_eq!(read(&path).unwrap().len(), 3);
-        std::fs::write(&path, "no certificate").unwrap();
-        assert!(read(&path).is_err());
-        assert!(read(&folder.path().join("missing.pem")).is_err());
+    fn a_text_may_hold_several_certificates_and_must_hold_one() {
+        assert_eq!(read((0..3).map(pem).collect::<String>().as_bytes()).unwrap().len(), 3);
+        assert_eq!(read(b"no certificate"), Err("has no certificate in it".to_owned()));
+        assert!(read(b"-----BEGIN CERTIFICATE-----\n???\n-----END CERTIFICATE-----\n").is_err());
+    }
+
+    fn pem(_: usize) -> String {
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
+    }
+
+    #[rstest]
+    #[case::a_file(Some("ca.pem"), None, 2, None)]
+    #[case::a_folder(None, Some("certs"), 1, None)]
+    #[case::both(Some("ca.pem"), Some("certs"), 3, None)]
+    #[case::folders(None, Some("certs:empty"), 1, Some((FOLDERS, "no certificate is in ")))]
+    #[case::no_certificate(Some("notes.txt"), None, 0, Some((FILE, "no certificate is in ")))]
+    #[case::an_empty_folder(None, Some("empty"), 0, Some((FOLDERS, "no certificate is in ")))]
+    #[case::missing(Some("missing.pem"), None, 0, Some((FILE, "failed to read PEM")))]
+    #[case::a_missing_folder(None, Some("missing"), 0, Some((FOLDERS, "opening directory")))]
+    #[case::a_folder_for_a_file(Some("certs"), None, 0, Some((FILE, "/")))]
+    #[case::endless(Some("/dev/zero"), None, 0, Some((FILE, "/dev/zero is not a file")))]
+    #[case::no_folder(None, Some(":"), 0, Some((FOLDERS, "names no folder")))]
+    fn what_variables_name_and_has_no_certificates_is_told(
+        #[case] file: Option<&str>,
+        #[case] folders: Option<&str>,
+        #[case] certificates: usize,
+        #[case] fault: Option<(&str, &str)>,
+    ) {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for folder in ["certs", "empty"] {
+            std::fs::create_dir(at(folder)).unwrap();
+        }
+        std::fs::write(at("ca.pem"), (0..2).map(pem).collect::<String>()).unwrap();
+        std::fs::write(at("certs/one.pem"), pem(0)).unwrap();
+        std::fs::write(at("notes.txt"), "no certificate").unwrap();
+        let folders = folders.map(|it| {
+            env::join_paths(it.split(':').map(|it| if it.is_empty() { it.into() } else { at(it) })).unwrap()
+        });
+        let found = Found::named(file.map(at).as_deref(), folders.as_deref());
+        assert_eq!(found.certificates.len(), certificates);
+        let misnamed: Vec<_> = found.misnamed.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        match (fault, &misnamed[..]) {
+            (None, []) => {}
+            (Some((name, text)), [(found, told)]) => assert!(name == *found && told.contains(text), "{told}"),
+            (expected, found) => panic!("{found:?} is not {expected:?}"),
+        }
     }
 }

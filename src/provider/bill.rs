@@ -28,7 +28,7 @@ pub(super) fn of_request(request: &Request) -> Bill {
 
 /// The same events, with what was billed in place of [`Event::Usage`] and after [`Event::Started`].
 pub(super) fn billed(job: Job, bill: Bill, models: Models) -> Job {
-    let counting = Counting { bill, models, provider: String::new(), held: None };
+    let counting = Counting { bill, models, provider: String::new(), held: None, is_counted: false };
     let events = job.scan(counting, |counting, event| {
         let events = counting.handle(event);
         std::future::ready(Some(stream::iter(events)))
@@ -44,6 +44,8 @@ struct Counting {
     provider: String,
     /// Tokens of an answer that has not said anything yet: the next event tells whose they are.
     held: Option<Bill>,
+    /// A bill was told.
+    is_counted: bool,
 }
 
 impl Counting {
@@ -54,17 +56,23 @@ impl Counting {
                 self.held = Some(bill);
                 return Vec::new();
             }
+            self.is_counted = true;
             return vec![self.of(&self.provider, bill)];
         }
         if let Event::Skipped { provider, .. } = &event {
             let held = self.held.take().map(|bill| self.of(provider, bill));
             return held.into_iter().chain([event]).collect();
         }
+        if matches!(event, Event::Done) && !self.is_counted && !self.provider.is_empty() {
+            // A language model that counts nothing: the log has its name all the same.
+            return vec![self.of(&self.provider, Bill::default()), event];
+        }
         let Event::Started { provider } = &event else { return vec![event] };
         self.provider = provider.to_string();
         let request = Some(self.bill.clone()).filter(|bill| *bill != Bill::default());
         let bills = self.held.take().into_iter().chain(request).map(|bill| self.of(&self.provider, bill));
         let bills: Vec<_> = bills.collect();
+        self.is_counted |= !bills.is_empty();
         [event].into_iter().chain(bills).collect()
     }
 
@@ -120,6 +128,10 @@ mod tests {
         &["a gpt-x 9/2 0 ms 0 c", "skipped a", "started b", "b  9/2 0 ms 0 c"])]
     #[case::speech(speech(), vec![skipped("b"), started("a"), Event::Done],
         &["skipped b", "started a", "a gpt-x 0/0 2500 ms 0 c", "Done"])]
+    #[case::a_model_that_counts_nothing(Bill::default(), vec![started("a"), Event::Done],
+        &["started a", "a gpt-x 0/0 0 ms 0 c", "Done"])]
+    #[case::nobody_thinks(Bill::default(), vec![skipped("a"), Event::Failed(Failure::NoProvider)],
+        &["skipped a", "Failed(NoProvider)"])]
     #[case::nobody_answers(speech(), vec![skipped("a"), Event::Failed(Failure::NoProvider)],
         &["skipped a", "Failed(NoProvider)"])]
     #[tokio::test]

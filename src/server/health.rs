@@ -42,8 +42,10 @@ pub(super) struct Readiness {
 #[serde(rename_all = "snake_case")]
 enum Status {
     Ready,
-    /// The process stops, or the disk of its log is nearly full.
+    /// The process stops.
     Draining,
+    /// The disk of the call log has less room than `store.free_bytes_min`.
+    DiskFull,
     /// Without an auth token and a public URL every webhook is refused.
     Unconfigured,
     /// The last webhooks were not answered.
@@ -68,7 +70,8 @@ pub(super) async fn ready(
     extract::State(state): extract::State<Arc<State>>,
 ) -> (StatusCode, Json<Readiness>) {
     let status = if !state.bridge.is_accepting() {
-        Status::Draining
+        // A process that stops does so whatever room there is; without room it goes on.
+        if state.bridge.is_draining() { Status::Draining } else { Status::DiskFull }
     } else if state.check_configured().is_err() {
         Status::Unconfigured
     } else if state.webhooks.are_unanswered(Instant::now()) {

@@ -49,13 +49,27 @@ impl Fault {
 /// A person waits, and the lock of a running server lasts milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// A database is a page long at least (<https://sqlite.org/fileformat2.html>, section 1.3.2).
+const PAGE_MIN: u64 = 512;
+
 /// `SQLITE_NOTADB` (<https://sqlite.org/rescode.html>).
 const NOT_A_DATABASE: i32 = 26;
 
-/// Opens the file to read.
+/// How the file is found, with the locks of others.
 pub async fn inspect(path: &Path) -> Result<State, Fault> {
-    if fs::metadata(path).map_or(0, |state| state.len()) == 0 {
-        return Ok(State::Missing);
+    match identify(path).await {
+        Ok(State::Ready { .. }) if is_held(path).await => Ok(State::Busy),
+        state => state,
+    }
+}
+
+/// Opens the file to read, and takes no lock that keeps another from writing.
+pub async fn identify(path: &Path) -> Result<State, Fault> {
+    match fs::metadata(path).map_or(0, |state| state.len()) {
+        0 => return Ok(State::Missing),
+        // SQLite takes some of these for empty databases, and would write over them.
+        1..PAGE_MIN => return Err(Fault::Foreign(path.to_owned())),
+        _ => {}
     }
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
@@ -72,7 +86,6 @@ pub async fn inspect(path: &Path) -> Result<State, Fault> {
             Err(Fault::Newer { path: path.to_owned(), version, known: sqlite::schema() })
         }
         Ok(Some(version)) if version < sqlite::schema() => Ok(State::Older { version }),
-        Ok(Some(_)) if is_held(path).await => Ok(State::Busy),
         Ok(Some(version)) => Ok(State::Ready { version }),
         Err(error) if sqlite::is_held(&error) => Ok(State::Busy),
         Err(error) if sqlite::code(&error).is_some_and(|code| code & 0xff == NOT_A_DATABASE) => {
@@ -82,20 +95,23 @@ pub async fn inspect(path: &Path) -> Result<State, Fault> {
     }
 }
 
-/// The newest migration; `None`: the tables are not there.
+/// The newest migration; 0: it was begun and nothing is in it; `None`: it has tables of another program.
 async fn version(options: &SqliteConnectOptions) -> Result<Option<i64>, sqlx::Error> {
     let mut connection = options.connect().await?;
-    let tables: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM sqlite_master WHERE name IN ('calls', 'turns', '_sqlx_migrations')",
+    let (own, others): (i64, i64) = sqlx::query_as(
+        "SELECT coalesce(sum(name IN ('calls', 'turns', '_sqlx_migrations')), 0),
+                coalesce(sum(name NOT IN ('_sqlx_migrations') AND name NOT LIKE 'sqlite%'), 0)
+           FROM sqlite_master WHERE type = 'table'",
     )
     .fetch_one(&mut connection)
     .await?;
-    let version = match tables {
-        3 => Some(
+    let version = match (own, others) {
+        (3, _) => Some(
             sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
                 .fetch_one(&mut connection)
                 .await?,
         ),
+        (_, 0) => Some(0),
         _ => None,
     };
     connection.close().await?;

@@ -109,6 +109,11 @@ pub enum Error {
     Migrate { path: PathBuf, source: Box<MigrateError> },
     #[error("the call log {} was written by a newer version of patchcord (schema {version})", path.display())]
     Newer { path: PathBuf, version: i64 },
+    #[error(
+        "{} is not a call log of patchcord and is left alone: write the path of another file (store.path)",
+        path.display()
+    )]
+    Foreign { path: PathBuf },
     #[error("{left} lines of the call log could not be written in time")]
     Unflushed { left: u64 },
 }
@@ -116,14 +121,20 @@ pub enum Error {
 impl Error {
     /// Whether another program holds the file: it can be written when that one is through.
     fn is_held(&self) -> bool {
+        self.away() == Some(Away::Locked)
+    }
+
+    /// Why the file cannot be written now, if that may pass without a change of the configuration.
+    fn away(&self) -> Option<Away> {
         match self {
-            Self::Open { source, .. } => sqlite::is_held(source),
-            Self::Migrate { source, .. } => sqlite::is_held(source.as_ref()),
+            Self::Open { source, .. } => sqlite::away(source),
+            Self::Migrate { source, .. } => sqlite::away(source.as_ref()),
             Self::Folder { .. }
             | Self::File { .. }
             | Self::Locked { .. }
             | Self::Newer { .. }
-            | Self::Unflushed { .. } => false,
+            | Self::Foreign { .. }
+            | Self::Unflushed { .. } => None,
         }
     }
 }
@@ -246,8 +257,19 @@ fn lock(path: &Path) -> Result<File, Error> {
     }
 }
 
+/// Whether the file at `path` is another program's or a newer one's: nothing of it is changed.
+pub async fn refuse_foreign(path: &Path) -> Result<(), Error> {
+    match inspect::identify(path).await {
+        Err(inspect::Fault::Foreign(path)) => Err(Error::Foreign { path }),
+        Err(inspect::Fault::Newer { path, version, .. }) => Err(Error::Newer { path, version }),
+        // Whether it can be used shows when it is opened to write.
+        Ok(_) | Err(inspect::Fault::Unreadable { .. }) => Ok(()),
+    }
+}
+
 /// Brings the file at `path` to the current schema, making it if it is missing; a server may be running.
 pub async fn migrate(path: &Path) -> Result<(), Error> {
+    refuse_foreign(path).await?;
     create(path)?;
     let connection = sqlite::open(&sqlite::options(path), path).await?;
     connection.close().await.map_err(|source| Error::Open { path: path.to_owned(), source })
@@ -293,12 +315,28 @@ pub struct Handle {
 pub struct Health {
     /// The last attempt to write the file failed.
     pub is_away: bool,
+    /// Why it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Away>,
     /// Lines in memory.
     pub waiting: u64,
     /// Bytes of lines in files beside the log.
     pub aside_bytes: u64,
     /// Lines that will never be in the log.
     pub lost: u64,
+}
+
+/// Why the file of the log cannot be written now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Away {
+    /// Another program holds a lock on it.
+    Locked,
+    /// Its disk is full.
+    DiskFull,
+    /// The system refuses to read or write it: a limit on the size of files (`ulimit -f`), a disk that fails, or a file
+    /// that is not the log any more.
+    Unwritable,
 }
 
 #[derive(Clone, Debug)]
@@ -377,7 +415,8 @@ impl Handle {
     /// What waits and what was lost.
     pub fn health(&self) -> Health {
         Health {
-            is_away: self.tally.is_away(),
+            is_away: self.tally.away().is_some(),
+            cause: self.tally.away(),
             waiting: self.tally.left(),
             aside_bytes: self.aside.load(Ordering::Relaxed),
             lost: self.tally.lost(),

@@ -45,6 +45,7 @@ impl Opener {
         destination: &Destination,
         tally: &Tally,
     ) -> Result<SqliteConnection, Error> {
+        super::refuse_foreign(&self.path).await?;
         super::create(&self.path)?;
         let mut connection = sqlite::open(&self.options, &self.path).await?;
         self.file = Identity::of(&self.path);

@@ -51,7 +51,8 @@ impl Responders {
                 self.changes.push((at, who));
             }
             "provider_used" if detail["job"] == "think" => self.thinkers.push((at, text("provider"))),
-            "provider_billed" => {
+            // Services of several kinds may have one name. Earlier versions only counted language models.
+            "provider_billed" if detail["job"].is_null() || detail["job"] == "think" => {
                 self.models.insert(text("provider"), text("model"));
             }
             _ => {}
@@ -123,6 +124,7 @@ mod tests {
             (12, "provider_used", json!({"job": "transcribe", "provider": "ear"})),
             (13, "provider_used", think("first")),
             (14, "provider_billed", json!({"provider": "first", "model": "gpt-x"})),
+            (15, "provider_billed", json!({"job": "transcribe", "provider": "second", "model": "whisper"})),
             (20, "provider_used", think("second")),
             (40, "rung", json!({"rung": "live"})),
             (41, "live_ready", json!({})),
@@ -148,6 +150,26 @@ mod tests {
         #[case] model: Option<&str>,
     ) {
         assert_eq!(responders().at(&at(second)), (who, model.map(str::to_owned)));
+    }
+
+    /// Three services of one name, as where all three are of one vendor.
+    #[rstest]
+    #[case::with_usage(Some("gpt-x"), "gpt-x")]
+    #[case::without(None, "openai")]
+    fn a_transcriber_or_a_voice_is_never_the_model_that_answers(
+        #[case] model: Option<&str>,
+        #[case] expected: &str,
+    ) {
+        let mut responders = Responders::default();
+        let billed = |job: &str, model: &str| json!({"job": job, "provider": "openai", "model": model});
+        responders.add("rung", &at(10), &json!({"rung": "fallback"}));
+        responders.add("provider_billed", &at(11), &billed("transcribe", "whisper-1"));
+        responders.add("provider_used", &at(12), &json!({"job": "think", "provider": "openai"}));
+        if let Some(model) = model {
+            responders.add("provider_billed", &at(12), &billed("think", model));
+        }
+        responders.add("provider_billed", &at(13), &billed("speak", "tts-1"));
+        assert_eq!(responders.at(&at(14)), (Who::Fallback, Some(expected.to_owned())));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Room on the disk of the call log: a reserve that is given up when the disk is full, so that the calls that run
 //! can be written to their ends; until there is room again, no new ones are wanted.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,8 @@ pub(super) struct Space {
     reserve: PathBuf,
     free_bytes_min: u64,
     is_short: AtomicBool,
+    /// The last attempt to set the reserve aside failed: the log of the process has told so.
+    is_unreserved: AtomicBool,
 }
 
 impl Space {
@@ -32,11 +35,14 @@ impl Space {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let mut reserve = path.as_os_str().to_owned();
         reserve.push(".reserve");
+        // Earlier versions made it readable by everybody.
+        let _ = fs::set_permissions(&reserve, fs::Permissions::from_mode(0o600));
         Self {
             folder: folder.unwrap_or_else(|| Path::new(".")).to_owned(),
             reserve: reserve.into(),
             free_bytes_min,
             is_short: AtomicBool::new(false),
+            is_unreserved: AtomicBool::new(false),
         }
     }
 
@@ -86,11 +92,16 @@ impl Space {
     }
 
     fn set_aside(&self) {
-        let allocated = File::create(&self.reserve).and_then(|file| {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let allocated = options.open(&self.reserve).and_then(|file| {
             fallocate(file.as_fd(), FallocateFlags::empty(), 0, RESERVE_BYTES).map_err(io::Error::from)
         });
+        let was_unreserved = self.is_unreserved.swap(allocated.is_err(), Ordering::Relaxed);
         if let Err(error) = allocated {
-            tracing::warn!(%error, "no room can be reserved for the call log");
+            if !was_unreserved {
+                tracing::warn!(%error, "no room can be reserved for the call log");
+            }
             let _ = fs::remove_file(&self.reserve);
         }
     }
@@ -114,7 +125,8 @@ mod tests {
         let space = Space::new(&folder.path().join("patchcord.db"), 0);
         let reserve = folder.path().join("patchcord.db.reserve");
         space.look();
-        assert_eq!(fs::metadata(&reserve).unwrap().len(), RESERVE_BYTES);
+        let state = fs::metadata(&reserve).unwrap();
+        assert_eq!((state.len(), state.permissions().mode() & 0o777), (RESERVE_BYTES, 0o600));
         space.release();
         assert!(space.is_short() && !reserve.exists());
         space.look();

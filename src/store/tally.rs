@@ -1,11 +1,12 @@
 //! What became of the lines of the call log, in numbers.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::Away;
 use crate::time::Throttle;
 
 /// Counts of one queue, shared by its handles and its writer.
@@ -17,7 +18,8 @@ pub(super) struct Tally {
     failures: AtomicU64,
     /// Bytes of lines in the queue.
     bytes: AtomicU64,
-    is_away: AtomicBool,
+    /// Why the last attempt to write failed.
+    away: Mutex<Option<Away>>,
     log: Mutex<Throttle>,
     /// Somebody waits for lines to be kept.
     change: Notify,
@@ -34,7 +36,7 @@ impl Default for Tally {
             lost: AtomicU64::default(),
             failures: AtomicU64::default(),
             bytes: AtomicU64::default(),
-            is_away: AtomicBool::default(),
+            away: Mutex::default(),
             log: Mutex::new(Throttle::new(LOG_PERIOD)),
             change: Notify::new(),
         }
@@ -78,12 +80,12 @@ impl Tally {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn set_away(&self, is_away: bool) {
-        self.is_away.store(is_away, Ordering::Relaxed);
+    pub(super) fn set_away(&self, away: Option<Away>) {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = away;
     }
 
-    pub(super) fn is_away(&self) -> bool {
-        self.is_away.load(Ordering::Relaxed)
+    pub(super) fn away(&self) -> Option<Away> {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn fail(&self) {

@@ -1,7 +1,9 @@
 //! The call log on a real file.
 
 mod held;
+mod parties;
 mod refold;
+mod refused;
 
 use std::time::Instant;
 

@@ -20,7 +20,7 @@ use super::space::Space;
 use super::spill::{self, Spill};
 use super::sqlite::{self, journal};
 use super::tally::Tally;
-use super::{Line, Verdict};
+use super::{Away, Line, Verdict};
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -121,7 +121,8 @@ impl Writer {
         }
     }
 
-    /// Opens the log and takes in what waits beside it. `Ok` too while another program holds the file: lines wait.
+    /// Opens the log and takes in what waits beside it. `Ok` too while the file cannot be written for a reason that may
+    /// pass, as a lock of another program or a limit on the size of files: lines wait.
     pub(super) async fn open(&mut self) -> Result<(), super::Error> {
         let began = Instant::now();
         let Err(fault) = self.commit(&[]).await else {
@@ -129,11 +130,10 @@ impl Writer {
             return Ok(());
         };
         match fault {
-            Fault::Open(error) if !error.is_held() => Err(error),
+            Fault::Open(error) if error.away().is_none() => Err(error),
             Fault::Open(_) | Fault::Sql(_) | Fault::Spill(_) => {
-                self.shared.tally.set_away(true);
                 tracing::warn!(error = %fault, "the call log cannot be written; lines wait until it can");
-                self.fail(began);
+                self.fail(began, &fault);
                 Ok(())
             }
         }
@@ -252,7 +252,7 @@ impl Writer {
                 Verdict::Retry => {}
             }
             tracing::warn!(error = %fault, rows = rows.len(), "the call log cannot be written, trying again");
-            let pause = self.fail(began);
+            let pause = self.fail(began, &fault);
             if self.put_aside(rows).await {
                 return Ok(());
             }
@@ -317,17 +317,17 @@ impl Writer {
     }
 
     /// Notes the failure of an attempt that began then, and tells how long to wait.
-    fn fail(&mut self, began: Instant) -> Duration {
+    fn fail(&mut self, began: Instant, fault: &Fault) -> Duration {
         let since = self.outage.map_or(began, |outage| outage.since);
         let pause = self.outage.map_or(PAUSE_MIN, |outage| PAUSE_MAX.min(outage.pause * 2));
         self.outage = Some(Outage { since, pause, retry_at: Instant::now() + pause });
-        self.shared.tally.set_away(true);
+        self.shared.tally.set_away(Some(fault.away()));
         pause
     }
 
     fn recovered(&mut self) {
         if let Some(outage) = self.outage.take() {
-            self.shared.tally.set_away(false);
+            self.shared.tally.set_away(None);
             tracing::info!(seconds = outage.since.elapsed().as_secs(), "the call log can be written again");
         }
     }
@@ -384,6 +384,15 @@ impl Destination {
 }
 
 impl Fault {
+    fn away(&self) -> Away {
+        let away = match self {
+            Self::Open(error) => error.away(),
+            Self::Sql(error) | Self::Spill(spill::Error::Sql(error)) => sqlite::away(error),
+            Self::Spill(spill::Error::File { .. }) => None,
+        };
+        away.unwrap_or(Away::Unwritable)
+    }
+
     fn verdict(&self) -> Verdict {
         match self {
             Self::Sql(error) | Self::Spill(spill::Error::Sql(error)) => sqlite::verdict(error),

@@ -12,11 +12,34 @@ pub(super) fn check(config: &Config) -> Part {
     let mut part = Part::new(config);
     let is_running = inspect::is_in_use(&config.store.path);
     one("server.listen", config.server.listen, is_running, &mut part);
-    // The default address may be taken: `serve` goes on without it.
-    if let Listen::Address(address) = config.admin.listen {
-        one("admin.listen", address, is_running, &mut part);
+    match config.admin.listen {
+        Listen::Address(address) => one("admin.listen", address, is_running, &mut part),
+        // A port that both settings name is a finding of the settings.
+        Listen::Default if config.server.listen.port() != Listen::DEFAULT.port() => {
+            default_one(Listen::DEFAULT, is_running, &mut part);
+        }
+        Listen::Default | Listen::Off => {}
     }
     part
+}
+
+/// The default address of the API may be taken: `serve` goes on without it.
+fn default_one(address: SocketAddr, is_running: bool, part: &mut Part) {
+    let Err(error) = TcpListener::bind(address) else { return };
+    let (message, remedy) = if is_running {
+        (
+            format!("another process listens on {address}, a running server perhaps"),
+            "stop that one before this one is started",
+        )
+    } else {
+        (
+            format!(
+                "cannot listen on {address}, the default ({error}): `serve` starts, and the API does not listen there"
+            ),
+            "stop what listens there, write another port, or \"off\"",
+        )
+    };
+    part.warning("admin.listen", message, remedy);
 }
 
 /// Binds the address for a moment. Where a server runs on the same log, it is that one which has the address.
@@ -52,6 +75,20 @@ mod tests {
             one("server.listen", address, is_running, &mut part);
             assert_eq!(part.all()[0].severity, severity);
         }
+    }
+
+    #[test]
+    fn a_default_address_of_the_api_that_is_taken_is_a_warning() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        for is_running in [false, true] {
+            let mut part = Part::new(&Config::default());
+            default_one(taken.local_addr().unwrap(), is_running, &mut part);
+            let [finding] = part.all() else { panic!("{:?}", part.all()) };
+            assert_eq!((finding.severity, finding.key.as_str()), (Severity::Warning, "admin.listen"));
+        }
+        let mut part = Part::new(&Config::default());
+        default_one("127.0.0.1:0".parse().unwrap(), false, &mut part);
+        assert!(part.all().is_empty(), "{:?}", part.all());
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Files and folders: whether this user may write where calls are kept, and who else may.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{Access, access};
+use rustix::process::{Resource, getrlimit};
 
 use super::part::Part;
 use crate::config::Config;
+use crate::machine::file::other_kind;
 
 /// Write permission of everybody, and read permission of everybody (POSIX `S_IWOTH`, `S_IROTH`).
 const OTHERS_WRITE: u32 = 0o002;
@@ -21,6 +24,7 @@ pub(super) fn check(config: &Config) -> Part {
     writable("store.path", parent, &mut part);
     exposed("store.path", parent, &mut part);
     file("store.path", log, &mut part);
+    limited(getrlimit(Resource::Fsize).current, &mut part);
     let is_recording = config.agents.iter().any(|agent| agent.keep.recording.is_some());
     let is_keeping = config.agents.iter().any(|agent| agent.keep.inputs);
     let folders = [
@@ -47,6 +51,32 @@ fn writable(key: &str, folder: &Path, part: &mut Part) {
     if access(there, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         let message = format!("this user may not write in {}", there.display());
         part.error(key, message, "give the folder to the user that runs `serve`, or write another path");
+    } else if let Err(error) = try_out(there) {
+        let message = format!("no file can be made in {} ({error})", there.display());
+        part.error(key, message, "write a path on a disk of this machine");
+    }
+}
+
+/// Makes a file and removes it: not every folder can hold one, as those of `/proc`, whatever their permissions say.
+fn try_out(folder: &Path) -> io::Result<()> {
+    let path = folder.join(format!(".patchcord-check-{}", std::process::id()));
+    let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    match made {
+        Ok(_) => fs::remove_file(&path),
+        // A check that was killed had the same number.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Below this the limit on the size of files ends the log within days: a busy call takes some hundred kilobytes.
+const FILE_BYTES_MIN: u64 = 1 << 30;
+
+/// Beyond a limit on the size of files (`ulimit -f`) nothing is written any more.
+fn limited(bytes_max: Option<u64>, part: &mut Part) {
+    if let Some(bytes) = bytes_max.filter(|bytes| *bytes < FILE_BYTES_MIN) {
+        let message = format!("no file of this user may have more than {bytes} bytes (ulimit -f)");
+        part.warning("store.path", message, "raise the limit: what is beyond it waits in memory and is lost");
     }
 }
 
@@ -71,6 +101,14 @@ fn file(key: &str, path: &Path, part: &mut Part) {
         followed(key, path, part);
     }
     let Ok(state) = fs::metadata(path) else { return };
+    // A folder is a finding of the settings.
+    if let Some(kind) = other_kind(state.file_type()) {
+        if !state.is_dir() {
+            let message = format!("{} is {kind}, not a file", path.display());
+            part.error(key, message, "write the path of a file, for example \"data/patchcord.db\"");
+        }
+        return;
+    }
     let mode = state.permissions().mode() & 0o7777;
     if mode & (OTHERS_READ | OTHERS_WRITE) != 0 {
         let message = format!("every user of this machine may open {} (mode {mode:04o})", path.display());
@@ -158,6 +196,56 @@ mod tests {
         let found = findings(&config(folder.path()));
         let message = found.iter().find(|(_, message)| message.contains("is a link to")).unwrap();
         assert!(message.0 == Severity::Warning && message.1.starts_with(key), "{found:?}");
+    }
+
+    #[rstest]
+    #[case::proc("/proc/patchcord.db", "store.path: ")]
+    #[case::missing_below_proc("/proc/patchcord/data/log.db", "store.path: ")]
+    #[case::a_process("/proc/self/log.db", "store.path: ")]
+    #[case::a_file_of_proc("/proc/version", "store.path: ")]
+    #[case::a_device("/dev/null", "store.path: /dev/null is a device, not a file")]
+    #[case::endless("/dev/zero", "store.path: /dev/zero is a device, not a file")]
+    fn a_place_that_cannot_hold_the_log_is_an_error(#[case] path: &str, #[case] message: &str) {
+        let folder = TempDir::new().unwrap();
+        let mut config = config(folder.path());
+        config.store.path = path.into();
+        let found = findings(&config);
+        let is_meant =
+            |(severity, text): &(Severity, String)| *severity == Severity::Error && text.starts_with(message);
+        assert!(found.iter().any(is_meant), "{found:?}");
+    }
+
+    #[test]
+    fn a_folder_of_recordings_that_cannot_hold_any_is_an_error() {
+        let folder = TempDir::new().unwrap();
+        let mut config = config(folder.path());
+        config.recordings.folder = "/proc/recordings".into();
+        assert_eq!(findings(&config), [], "nobody records");
+        let mut agent = crate::call::agent::Agent::default();
+        agent.keep.recording = Some(crate::call::agent::Recording::default());
+        config.agents = vec![agent];
+        assert!(findings(&config).iter().any(|(severity, text)| {
+            *severity == Severity::Error && text.starts_with("recordings.folder: ")
+        }));
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_trial() {
+        let folder = TempDir::new().unwrap();
+        assert_eq!(findings(&config(folder.path())), []);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[rstest]
+    #[case(None, 0)]
+    #[case(Some(u64::MAX), 0)]
+    #[case(Some(FILE_BYTES_MIN), 0)]
+    #[case(Some(8192), 1)]
+    #[case(Some(0), 1)]
+    fn a_limit_on_the_size_of_files_is_told(#[case] bytes: Option<u64>, #[case] count: usize) {
+        let mut part = Part::new(&Config::default());
+        limited(bytes, &mut part);
+        assert_eq!(part.all().len(), count);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod address;
 mod folders;
+mod levels;
 mod log;
 mod part;
 mod sessions;
@@ -17,7 +18,7 @@ use anyhow::bail;
 
 use self::part::Part;
 use super::mask::masked;
-use super::text;
+use super::{logging, text};
 use crate::config::{self, Config, Finding, Severity};
 use crate::machine::Machine;
 use crate::net::trust::Found;
@@ -49,6 +50,7 @@ async fn parts(config: &Config) -> Vec<Part> {
         log::check(config).await,
         folders::check(config),
         summary::network(config, &Found::on_this_machine()),
+        levels::check(config, logging::unreadable()),
         summary::agents(config),
         sessions::check(config),
     ]
@@ -58,8 +60,15 @@ fn list(findings: &[&Finding]) -> String {
     if findings.is_empty() {
         return "No findings.\n\n".to_owned();
     }
-    let lines = findings.iter().map(|finding| text::line(&masked(&finding.to_string())) + "\n");
-    lines.chain(["\n".to_owned()]).collect()
+    let mut lines: Vec<String> = Vec::with_capacity(findings.len());
+    for finding in findings {
+        let line = text::line(&masked(&finding.to_string())) + "\n";
+        // Two parts may find the same.
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines.concat() + "\n"
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::part::Part;
 use crate::call::agent::Agent;
 use crate::carrier::{FollowUp, Then};
 use crate::cli::network;
-use crate::config::Config;
+use crate::config::{Config, Severity};
 use crate::machine::{self, Machine};
 use crate::net::trust::Found;
 use crate::provider::gemini::{Developer, Endpoint};
@@ -37,6 +37,9 @@ pub(super) fn network(config: &Config, found: &Found) -> Part {
     let mut part = Part::new(config);
     for (name, value) in network::facts(config, found) {
         part.fact(name, value);
+    }
+    for (variable, fault) in &found.misnamed {
+        part.environment(Severity::Warning, variable, fault.as_str(), network::MISNAMED);
     }
     part
 }

@@ -283,7 +283,7 @@ impl Target {
             None => None,
         };
         let authority = args.place.ca.as_ref().map(|path| {
-            let authority = trust::read(path).map_err(anyhow::Error::msg);
+            let authority = config::certificates(path).map_err(anyhow::Error::msg);
             authority.with_context(|| path.display().to_string())
         });
         Ok(Self {

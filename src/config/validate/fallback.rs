@@ -143,13 +143,32 @@ fn check_entry(entry: &Entry<'_>, path: &str, report: &mut Report) {
 fn check_services(config: &Config, report: &mut Report) {
     let transport = Transport { config: config.http.clone(), tls: dial::tls([]) };
     let key = |name: &str| config.secrets.providers.get(name).cloned();
+    let mut told: Vec<Told> = Vec::new();
     for provider::Error { kind, index, source } in Providers::faults(&config.fallback, key, &transport) {
         let (field, remedy) = cure(&source);
         let text = without_keys(&source.to_string(), &config.fallback);
+        let path = format!("fallback.{}[{index}]", kind.code());
+        // One variable is set once, however many services need it.
+        match told.iter_mut().find(|it| matches!(source, stt::Error::NoKey { .. }) && it.text == text) {
+            Some(same) => same.others.push(path),
+            None => told.push(Told { key: path + field, text, remedy, others: Vec::new() }),
+        }
+    }
+    for Told { key, text, remedy, others } in told {
         // Some errors name their own cure.
         let (message, remedy) = text.split_once("; ").unwrap_or((&text, remedy));
-        report.error(format!("fallback.{}[{index}]{field}", kind.code()), message, remedy);
+        let also =
+            if others.is_empty() { String::new() } else { format!(", also for {}", others.join(", ")) };
+        report.error(key, format!("{message}{also}"), remedy);
     }
+}
+
+/// A finding of one service, and the others that have the same.
+struct Told {
+    key: String,
+    text: String,
+    remedy: &'static str,
+    others: Vec<String>,
 }
 
 /// The text of an error; what is written as `key_env` and is not the name of a variable is the key itself.

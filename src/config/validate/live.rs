@@ -1,6 +1,5 @@
 //! Where live sessions are made: each endpoint by itself, and what it needs of the environment.
 
-use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use serde_json::Value;
 use super::Report;
 use super::origin::Origin;
 use crate::config::{Config, GEMINI_API_KEY, GOOGLE_CREDENTIALS, Severity, VERTEX_API_KEY};
+use crate::machine::file;
 use crate::provider::gemini::{self, Developer, Endpoint, Vertex};
 
 /// Below a hundred milliseconds no TLS connection is made; after a minute no caller is left.
@@ -207,8 +207,7 @@ const fn severity(is_simulated: bool) -> Severity {
 /// Says what is wrong with a key file, and never what is in it.
 fn check_key_file(path: &Path) -> Result<(), String> {
     let name = path.display();
-    let text =
-        fs::read_to_string(path).map_err(|error| format!("{name} cannot be read ({})", error.kind()))?;
+    let text = file::read_text(path).map_err(|fault| format!("{name} {fault}"))?;
     let file: Value = serde_json::from_str(&text).map_err(|_| format!("{name} is not JSON"))?;
     match file["type"].as_str() {
         Some("service_account") => Ok(()),

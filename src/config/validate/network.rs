@@ -1,14 +1,14 @@
 //! The network of the environment: proxies and authorities.
 
 use super::Report;
+use crate::config::certificates;
 use crate::config::{Config, Severity};
-use crate::net::trust;
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     if let Some(path) = &config.live.ca_file
-        && let Err(fault) = trust::read(path)
+        && let Err(fault) = certificates(path)
     {
-        let message = format!("{} cannot be used: {fault}", path.display());
+        let message = format!("{} {fault}", path.display());
         report.error("live.ca_file", message, "name a PEM file with one certificate or more");
     }
     for fault in config.proxies.faults() {

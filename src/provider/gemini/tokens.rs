@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use super::service_account::ServiceAccount;
 use crate::live::failure::Failure;
+use crate::machine::file;
 use crate::net::egress::Egress;
 use crate::secret::Secret;
 
@@ -93,7 +94,10 @@ impl Tokens {
                 let fault = |message: String| Failure::Unauthorised {
                     message: format!("key file {}: {message}", path.display()),
                 };
-                let text = tokio::fs::read_to_string(path).await.map_err(|error| fault(error.to_string()))?;
+                let named = path.clone();
+                let text = tokio::task::spawn_blocking(move || file::read_text(&named)).await;
+                let text = text.map_err(|error| fault(error.to_string()))?;
+                let text = text.map_err(|error| fault(error.to_string()))?;
                 let account = ServiceAccount::from_json(&text, egress).map_err(fault)?;
                 Ok(Account::OfFile(Box::new(account)))
             }

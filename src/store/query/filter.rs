@@ -5,10 +5,10 @@ use ::time::macros::format_description;
 use ::time::{Date, Duration, OffsetDateTime, Time};
 
 use super::cursor::Cursor;
+use super::parties::Asked;
 use super::search::Words;
 use super::sql::{Indexed, Sql, Value};
 use crate::call::record::Ending;
-use crate::carrier::party::Party;
 use crate::store::Stamp;
 
 /// All conditions hold for each call. `None`: any.
@@ -20,10 +20,10 @@ pub struct Filter {
     pub until: Option<Stamp>,
     pub agent: Option<String>,
     pub business: Option<String>,
-    pub caller: Option<String>,
-    pub dialled: Option<String>,
+    pub caller: Option<Asked>,
+    pub dialled: Option<Asked>,
     /// Of the caller, or dialled.
-    pub number: Option<String>,
+    pub number: Option<Asked>,
     /// Code of the ending, one of [`Ending::CODES`].
     pub ending: Option<String>,
     pub failed: Option<bool>,
@@ -63,11 +63,6 @@ const TEXT_CHARS_MAX: usize = 1000;
 /// Choices of a statement: a database takes some hundreds.
 const CHOICES_MAX: usize = 100;
 
-/// The texts under which the log has a party.
-fn logged_as(asked: &str) -> Vec<String> {
-    Party::parse(asked).logged_as(asked)
-}
-
 impl Filter {
     /// What [`Filter::set`] takes.
     pub const NAMES: [&str; 12] = [
@@ -96,9 +91,9 @@ impl Filter {
             "until" => self.until = Some(Stamp(moment(text, now)?)),
             "agent" => self.agent = owned(),
             "business" => self.business = owned(),
-            "caller" => self.caller = owned(),
-            "dialled" => self.dialled = owned(),
-            "number" => self.number = owned(),
+            "caller" => self.caller = Some(Asked::new(text)),
+            "dialled" => self.dialled = Some(Asked::new(text)),
+            "number" => self.number = Some(Asked::new(text)),
             "ending" if Ending::CODES.contains(&text) => self.ending = owned(),
             "ending" => return Err(Invalid::Ending),
             "failed" => self.failed = Some(choice(text)?),
@@ -120,27 +115,26 @@ impl Filter {
     pub(super) fn conditions(&self, sql: &mut Sql) {
         for (column, asked) in [(Indexed::Caller, &self.caller), (Indexed::Dialled, &self.dialled)] {
             if let Some(asked) = asked {
-                sql.any_of(column, &logged_as(asked));
+                sql.any_of(column, asked.texts());
             }
         }
         self.others(sql);
     }
 
-    /// Parties in every way in which the log may have them, one choice of columns and texts each: each has an index.
-    pub(super) fn parties(&self) -> Vec<Vec<(Indexed, String)>> {
+    /// Parties in every way in which the log has them, one choice of columns and texts each: each has an index.
+    pub(super) fn parties(&self) -> Vec<Vec<(Indexed, Vec<String>)>> {
         let mut choices = vec![Vec::new()];
-        let asked: [(&[Indexed], &Option<String>); 3] = [
+        let asked: [(&[Indexed], &Option<Asked>); 3] = [
             (&[Indexed::Caller], &self.caller),
             (&[Indexed::Dialled], &self.dialled),
             (&[Indexed::Caller, Indexed::Dialled], &self.number),
         ];
         for (columns, asked) in asked {
             let Some(asked) = asked else { continue };
-            let mut texts = logged_as(asked);
-            if choices.len() * columns.len() * texts.len() > CHOICES_MAX {
-                texts.truncate(1);
-            }
-            let both = columns.iter().flat_map(|column| texts.iter().map(|text| (*column, text.clone())));
+            // One text for each choice is the fastest, but for too many.
+            let len = choices.len() * columns.len() * asked.texts().len();
+            let texts = asked.texts().chunks(if len > CHOICES_MAX { asked.texts().len() } else { 1 });
+            let both = columns.iter().flat_map(|column| texts.clone().map(|texts| (*column, texts.to_vec())));
             let both: Vec<_> = both.collect();
             choices = choices
                 .iter()

@@ -130,13 +130,13 @@ pub(super) fn newest(sql: &mut Sql, filter: &Filter, after: Option<Cursor>, limi
 fn branch(
     sql: &mut Sql,
     filter: &Filter,
-    parties: &[(Indexed, String)],
+    parties: &[(Indexed, Vec<String>)],
     after: Option<Cursor>,
     limit: usize,
 ) {
     sql.text("SELECT calls.call_id, calls.started_at FROM calls WHERE ").either("1", "true");
-    for (column, party) in parties {
-        sql.equal(*column, party);
+    for (column, texts) in parties {
+        sql.any_of(*column, texts);
     }
     filter.others(sql);
     below(sql, after);

@@ -9,6 +9,7 @@ pub mod stats;
 mod cursor;
 mod error;
 mod list;
+mod parties;
 mod remote;
 mod rows;
 mod search;
@@ -26,6 +27,7 @@ pub use self::cursor::Cursor;
 pub use self::error::Error;
 pub use self::filter::{Filter, Invalid, Page};
 pub use self::list::CallPage;
+pub use self::parties::Asked;
 pub use self::rows::{AnnotationRow, CallDetail, CallRow, Circumstances, EventRow, Summary, Tokens, TurnRow};
 pub use self::search::Words;
 use self::session::{Pool, Session};
@@ -77,12 +79,20 @@ impl Query {
 
     /// Some of the calls that the filter lets through, the newest first.
     pub async fn calls(&self, filter: &Filter, page: &Page) -> Result<CallPage, Error> {
-        self.within(async |session| list::page(session, filter, page).await).await
+        self.within(async |session| {
+            let filter = parties::resolved(session, filter).await?;
+            list::page(session, &filter, page).await
+        })
+        .await
     }
 
     /// Those of these calls that the filter lets through, the newest first.
     pub async fn among(&self, ids: &[Uuid], filter: &Filter) -> Result<Vec<CallRow>, Error> {
-        self.within(async |session| list::among(session, ids, filter).await).await
+        self.within(async |session| {
+            let filter = parties::resolved(session, filter).await?;
+            list::among(session, ids, &filter).await
+        })
+        .await
     }
 
     /// The call with this SID of the carrier or this call id; of several with one SID the newest.

@@ -12,7 +12,6 @@ use super::filter::{Filter, Invalid};
 use super::list::{Position, newest, positions};
 use super::session::Session;
 use super::sql::{Dialect, Sql, Value};
-use crate::carrier::party::Party;
 use crate::store::words::{folded, fts, is_part, wanted, words};
 
 /// What is searched for.
@@ -221,9 +220,8 @@ impl Asked<'_> {
         sql.text(" WHERE ").either("1", "true");
         self.filter.conditions(&mut sql);
         if let Some(number) = &self.filter.number {
-            let texts = Party::parse(number).logged_as(number);
-            sql.text(" AND (calls.caller").listed(texts.iter().cloned());
-            sql.text(" OR calls.dialled").listed(texts.into_iter()).text(")");
+            sql.text(" AND (calls.caller").listed(number.texts().iter().cloned());
+            sql.text(" OR calls.dialled").listed(number.texts().iter().cloned()).text(")");
         }
         super::list::below(&mut sql, after);
         sql.text(" ORDER BY calls.started_at DESC, calls.call_id DESC LIMIT ");

@@ -155,7 +155,7 @@ pub(super) enum Indexed {
 pub(super) const INDEXED_CHARS: usize = 64;
 
 impl Indexed {
-    const fn names(self) -> (&'static str, &'static str) {
+    pub(super) const fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Sid => ("calls.call_sid", "left(calls.call_sid, 64)"),
             Self::Agent => ("calls.agent", "left(calls.agent, 64)"),

@@ -69,9 +69,11 @@ pub struct Group {
     pub fallback_share: Option<f64>,
     /// How long the agent took to answer; of all, and of what live models answered themselves.
     pub latency: Option<Latency>,
-    /// By the prices of the time, as far as there are some: of all calls, and of those of a live model with what
-    /// else they used. Null: no price is known.
+    /// By the prices of the time, as far as there are some: of the calls with all that they used. Null: no price is
+    /// known.
     pub cost_usd: Option<f64>,
+    /// Something that the calls used had no price, and is not in `cost_usd`.
+    pub is_cost_partial: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
@@ -241,14 +243,16 @@ pub(super) async fn stats(session: &mut Session, scope: &Scope) -> Result<Stats,
     let mut total = groups(session, scope, &By::ALL).await?.pop().unwrap_or_else(Group::empty);
     let mut by_model = groups(session, scope, &By::MODEL).await?;
     let by_responder = latencies::add(session, scope, &mut total, &mut by_model).await?;
-    let used = costs::add(session, scope, &mut total, &mut by_model).await?;
     let mut by_day = groups(session, scope, &By::DAY).await?;
     by_day.reverse();
+    let mut by_agent = groups(session, scope, &By::AGENT).await?;
+    let named = costs::Groups { by_day: &mut by_day, by_agent: &mut by_agent, by_model: &mut by_model };
+    let used = costs::add(session, scope, &mut total, named).await?;
     Ok(Stats {
         since: scope.since,
         until: scope.until,
         by_day,
-        by_agent: groups(session, scope, &By::AGENT).await?,
+        by_agent,
         longest_dead_air: longest_dead_air(session, scope, total.counts.calls).await?,
         failures: failures(session, scope).await?,
         newest_failures: newest_failures(session, scope).await?,
@@ -341,6 +345,7 @@ impl Group {
             fallback_share: share(counts.with_fallback),
             latency: None,
             cost_usd: None,
+            is_cost_partial: false,
         }
     }
 

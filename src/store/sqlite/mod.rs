@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 
 use super::rows::Batch;
-use super::{Error, Stamp, Verdict};
+use super::{Away, Error, Stamp, Verdict};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -71,17 +71,35 @@ const REFUSALS: [i32; 3] = [18, 19, 20];
 /// `SQLITE_BUSY`, `SQLITE_LOCKED`, `SQLITE_PROTOCOL`: another program holds a lock.
 const HELD: [i32; 3] = [5, 6, 15];
 
+/// `SQLITE_IOERR`: the system refuses to read or write, also beyond a limit on the size of files.
+const UNWRITABLE: i32 = 10;
+
 /// Whether an error, or what caused it, is a lock of another program.
 pub(super) fn is_held(error: &(dyn std::error::Error + 'static)) -> bool {
+    away(error) == Some(Away::Locked)
+}
+
+/// Why the file cannot be used now, by an error or what caused it; `None`: for a reason that does not pass.
+pub(super) fn away(error: &(dyn std::error::Error + 'static)) -> Option<Away> {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
-    causes.any(|cause| {
+    causes.find_map(|cause| {
         let code = cause.downcast_ref::<sqlx::Error>().and_then(code);
         let code = code.or_else(|| {
             let error = cause.downcast_ref::<sqlx::sqlite::SqliteError>()?;
             sqlx::error::DatabaseError::code(error)?.parse().ok()
         });
-        code.is_some_and(|code| HELD.contains(&(code & 0xff)))
+        away_by(code?)
     })
+}
+
+/// The same by a result code; the low byte is the primary one.
+pub(super) fn away_by(code: i32) -> Option<Away> {
+    match code & 0xff {
+        code if HELD.contains(&code) => Some(Away::Locked),
+        FULL => Some(Away::DiskFull),
+        UNWRITABLE => Some(Away::Unwritable),
+        _ => None,
+    }
 }
 
 pub(super) fn code(error: &sqlx::Error) -> Option<i32> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::range::{Hours, Parts};
+use super::range::Hours;
 use super::{Group, Scope, Used};
 use crate::store::query::error::Error;
 use crate::store::query::rows::restore;
@@ -21,10 +21,11 @@ struct Item {
     unit: String,
 }
 
-/// So much of it, by calls of a live model on days of the same prices.
+/// So much of it, in calls of one group on days of the same prices.
 #[derive(Clone, Debug, sqlx::FromRow)]
 struct Sum {
-    model: String,
+    /// The live model, the day or the agent.
+    name: String,
     #[sqlx(flatten)]
     item: Item,
     /// The last day on which any price changed, `2026-11-21`; `None`: there was no price yet.
@@ -44,48 +45,112 @@ struct Price {
     per: i64,
 }
 
-/// Tells what was used, and the costs of all calls and of those of each live model.
+/// What costs are told of, beside all calls.
+#[derive(Debug)]
+pub(super) struct Groups<'a> {
+    pub(super) by_day: &'a mut [Group],
+    pub(super) by_agent: &'a mut [Group],
+    pub(super) by_model: &'a mut [Group],
+}
+
+/// By what calls are put together.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Day,
+    Agent,
+    Model,
+}
+
+/// Tells what was used, and the costs of all calls and of those of each group.
 pub(super) async fn add(
     session: &mut Session,
     scope: &Scope,
     total: &mut Group,
-    by_model: &mut [Group],
+    groups: Groups<'_>,
 ) -> Result<Vec<Used>, Error> {
     let prices = prices(session).await?;
-    let Parts { days, hours } = scope.parts();
-    let mut sums = Vec::new();
-    if let Some(days) = days {
-        let mut sql = session.sql(DAYS);
-        days.conditions(&mut sql, scope);
-        sql.text(GROUPED);
-        sums = session.all(&sql).await?;
+    let mut calls = Vec::new();
+    for part in scope.parts().hours {
+        calls.extend(of_part(session, scope, part).await?);
     }
-    for part in hours {
-        sums.extend(of_calls(session, scope, part, &prices).await?);
-    }
-    for sum in &mut sums {
-        [&mut sum.model, &mut sum.item.provider, &mut sum.item.used_model].into_iter().for_each(restore);
-    }
-    // Floats are added in one order, whatever the database gave them in.
-    sums.sort_by(|a, b| (&a.item, &a.model, &a.period).cmp(&(&b.item, &b.model, &b.period)));
-    let mut used = BTreeMap::<&Item, Used>::new();
-    for sum in &sums {
-        let cost = price(&prices, &sum.item, sum.period.as_deref()).map(|price| price.of(sum.quantity));
-        used.entry(&sum.item).or_insert_with(|| sum.item.unused()).add(sum.quantity, cost);
-        let groups = by_model.iter_mut().filter(|group| group.name == sum.model).chain([&mut *total]);
-        for (group, cost) in groups.zip(std::iter::repeat(cost)) {
-            if let Some(cost) = cost {
-                *group.cost_usd.get_or_insert(0.0) += cost;
-            }
+    let Groups { by_day, by_agent, by_model } = groups;
+    for (by, groups) in [(By::Day, by_day), (By::Agent, by_agent)] {
+        for sum in sums(session, scope, by, &calls, &prices).await? {
+            let cost = sum.cost(&prices);
+            groups.iter_mut().filter(|group| group.name == sum.name).for_each(|group| group.add(cost));
         }
+    }
+    let mut used = BTreeMap::<Item, Used>::new();
+    for sum in sums(session, scope, By::Model, &calls, &prices).await? {
+        let cost = sum.cost(&prices);
+        let of_model = by_model.iter_mut().filter(|group| group.name == sum.name);
+        of_model.chain([&mut *total]).for_each(|group| group.add(cost));
+        let unused = sum.item.unused();
+        used.entry(sum.item).or_insert(unused).add(sum.quantity, cost);
     }
     Ok(used.into_values().collect())
 }
 
-const DAYS: &str = "SELECT model, service, provider, used_model, modality, direction, unit,
+/// In one order, whatever the database gave them in: floats are added in it.
+async fn sums(
+    session: &mut Session,
+    scope: &Scope,
+    by: By,
+    calls: &[Call],
+    prices: &[Price],
+) -> Result<Vec<Sum>, Error> {
+    let mut sums = of_calls(calls, by, prices);
+    if let Some(days) = scope.parts().days {
+        let mut sql = session.sql(by.select());
+        sql.text(DAYS);
+        days.conditions(&mut sql, scope);
+        sql.text(GROUPED);
+        sums.extend(session.all::<Sum>(&sql).await?);
+    }
+    for sum in &mut sums {
+        [&mut sum.name, &mut sum.item.provider, &mut sum.item.used_model].into_iter().for_each(restore);
+    }
+    sums.sort_by(|a, b| (&a.item, &a.name, &a.period).cmp(&(&b.item, &b.name, &b.period)));
+    Ok(sums)
+}
+
+const DAYS: &str = ", service, provider, used_model, modality, direction, unit,
         (SELECT CAST(max(valid_from) AS text) FROM prices WHERE valid_from <= day) AS period,
         CAST(sum(quantity) AS bigint) AS quantity FROM daily_usage";
-const GROUPED: &str = " GROUP BY model, service, provider, used_model, modality, direction, unit, period";
+const GROUPED: &str = " GROUP BY 1, service, provider, used_model, modality, direction, unit, period";
+
+impl By {
+    const fn select(self) -> &'static str {
+        match self {
+            Self::Day => "SELECT CAST(day AS text) AS name",
+            Self::Agent => "SELECT agent AS name",
+            Self::Model => "SELECT model AS name",
+        }
+    }
+
+    fn of(self, call: &Call) -> &str {
+        match self {
+            Self::Day => &call.day,
+            Self::Agent => &call.agent,
+            Self::Model => &call.model,
+        }
+    }
+}
+
+impl Sum {
+    fn cost(&self, prices: &[Price]) -> Option<f64> {
+        price(prices, &self.item, self.period.as_deref()).map(|price| price.of(self.quantity))
+    }
+}
+
+impl Group {
+    fn add(&mut self, cost: Option<f64>) {
+        match cost {
+            Some(cost) => *self.cost_usd.get_or_insert(0.0) += cost,
+            None => self.is_cost_partial = true,
+        }
+    }
+}
 
 async fn prices(session: &mut Session) -> Result<Vec<Price>, Error> {
     let sql = session.sql(
@@ -149,6 +214,7 @@ impl Used {
 #[derive(sqlx::FromRow)]
 struct Call {
     day: String,
+    agent: String,
     model: String,
     /// JSON; `None`: of an older program, which only knew tokens.
     usage: Option<String>,
@@ -170,32 +236,30 @@ struct Line {
     quantity: i64,
 }
 
-async fn of_calls(
-    session: &mut Session,
-    scope: &Scope,
-    part: Hours,
-    prices: &[Price],
-) -> Result<Vec<Sum>, Error> {
+async fn of_part(session: &mut Session, scope: &Scope, part: Hours) -> Result<Vec<Call>, Error> {
     let mut sql = session.sql("SELECT ");
     sql.either("substr(started_at, 1, 10)", "to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')");
     sql.text(
-        " AS day, substr(model, 1, 200) AS model, CAST(usage AS text) AS usage,
+        " AS day, substr(agent, 1, 200) AS agent, substr(model, 1, 200) AS model, CAST(usage AS text) AS usage,
           coalesce(prompt_tokens, 0) AS prompt_tokens,
           coalesce(response_tokens, 0) + coalesce(thoughts_tokens, 0) AS response_tokens,
           substr(carrier, 1, 200) AS carrier, direction, (coalesce(duration_ms, 0) + 59999) / 60000 AS minutes
      FROM calls WHERE ended_at IS NOT NULL",
     );
     part.conditions(&mut sql, scope);
-    let calls: Vec<Call> = session.all(&sql).await?;
+    session.all(&sql).await
+}
+
+fn of_calls(calls: &[Call], by: By, prices: &[Price]) -> Vec<Sum> {
     let mut sums = BTreeMap::<(String, Item, Option<String>), i64>::new();
     for call in calls {
         let period = prices.iter().map(|price| &price.valid_from).filter(|from| **from <= call.day).max();
         for (item, quantity) in call.lines() {
-            *sums.entry((call.model.clone(), item, period.cloned())).or_default() += quantity;
+            *sums.entry((by.of(call).to_owned(), item, period.cloned())).or_default() += quantity;
         }
     }
-    let sum = |((model, item, period), quantity)| Sum { model, item, period, quantity };
-    Ok(sums.into_iter().map(sum).collect())
+    let sum = |((name, item, period), quantity)| Sum { name, item, period, quantity };
+    sums.into_iter().map(sum).collect()
 }
 
 impl Call {
