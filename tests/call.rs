@@ -308,6 +308,7 @@ async fn frames_that_cannot_be_used_are_counted_and_the_call_goes_on() {
         ("foreign_stream", 1),
         ("json", 3),
         ("media_before_start", 1),
+        ("odd_chunk", 1),
         ("second_start", 1),
     ];
     assert_eq!(faults, expected.map(|(fault, count)| (fault.to_owned(), count)).into());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use patchcord::audio::{Rate, g711};
+use patchcord::base64;
 use patchcord::bridge::Bridge;
 use patchcord::call::agent::{Agent, Greeting};
 use patchcord::call::context::Context;
@@ -22,7 +23,6 @@ use patchcord::provider::Providers;
 use patchcord::sim::gemini::{Behaviour, Hearing, Observation, Scenario};
 use patchcord::store::Store;
 use patchcord::time::WallClock;
-use patchcord::{base64, live};
 use time::OffsetDateTime;
 
 use world::phone::Phone;
@@ -41,21 +41,27 @@ async fn every_sample_of_the_longest_payloads_reaches_the_model() {
     let offer = offer(&[endpoint(&model)], Providers::default());
     let front = Front::serve(agent(), Bridge::new(store.handle(), offer)).await;
     let mut phone = Phone::call(&front, "largest").await;
-    while seen.recv().await.unwrap().what != Observation::SetupComplete {}
+    while seen.recv().await.unwrap().observation != Observation::SetupComplete {}
 
     let loud: Vec<u8> = (0..PAYLOAD).map(|n| g711::encode(if n % 16 < 8 { 6000 } else { -6000 })).collect();
     phone.send_media(&loud).await;
     phone.send_media(&loud).await;
+    phone.send_media(&[g711::MULAW_SILENCE; 1600]).await;
     let mut heard = 0;
-    while heard < 2 * PAYLOAD * 2 {
-        if let Observation::AudioChunk { samples, .. } = seen.recv().await.unwrap().what {
-            heard += samples
-                .iter()
-                .filter(|sample| sample.unsigned_abs() > 3000)
-                .count()
-                .max(samples.len() * 9 / 10);
+    loop {
+        let Observation::AudioChunk { samples, .. } = seen.recv().await.unwrap().observation else {
+            continue;
+        };
+        let is_loud =
+            samples.iter().filter(|sample| sample.unsigned_abs() > 3000).count() * 2 > samples.len();
+        if is_loud {
+            heard += samples.len();
+        } else if heard > 0 {
+            break;
         }
     }
+    // The model hears 16 kHz, in frames of 320 samples.
+    assert!(heard.abs_diff(2 * PAYLOAD * 2) <= 320, "{heard} of {} samples were heard", 2 * PAYLOAD * 2);
     phone.hang_up().await;
     front.stop().await;
     store.close().await.unwrap();
