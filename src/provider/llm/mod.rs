@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
+pub(in crate::provider) use self::openai::is_last;
 use self::opening::Habit;
 use self::piece::{End, Fault, Piece};
 pub use self::reply::Reply;
