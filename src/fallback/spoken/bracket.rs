@@ -112,8 +112,11 @@ pub(super) fn bracket(view: View<'_>) -> Found {
         return Found::More;
     }
     let (is_note, is_cited) = (is_note(content), is_citation(content));
-    if (is_note || is_cited) && view.place != Place::Inside && after.starts_with(':') {
-        return definition(view);
+    if view.place != Place::Inside
+        && (is_note || is_cited)
+        && let Some(defined) = after.strip_prefix(':')
+    {
+        return definition(view, is_cited, defined.trim_start());
     }
     if is_note && !after.starts_with('(') {
         return note(view);
@@ -209,8 +212,14 @@ fn notes(view: View<'_>) -> Option<Notes<'_>> {
     }
 }
 
-/// `[^1]: Source.` at the beginning of a line is nothing, and neither is the rest of the line.
-fn definition(view: View<'_>) -> Found {
+/// `[^1]: Source.` and `[1]: https://…` at the beginning of a line are nothing; `[1]: Sales` is a label.
+fn definition(view: View<'_>, is_cited: bool, defined: &str) -> Found {
+    let addresses = ["http", "<http", "www."];
+    let is_address = addresses.iter().any(|begin| defined.starts_with(begin));
+    if !is_cited && !is_address {
+        let may_be = !view.is_over && addresses.iter().any(|begin| begin.starts_with(defined));
+        return if may_be { Found::More } else { note(view) };
+    }
     match view.text.find('\n') {
         Some(end) => Found::Text(end, String::new()),
         None if view.is_over || view.text.len() > URL_MAX => Found::Text(view.text.len(), String::new()),

@@ -151,9 +151,9 @@ fn bar(view: View<'_>) -> Found {
 }
 
 fn escape(view: View<'_>) -> Found {
-    match math::backslash(view) {
-        Found::No => {}
-        found => return found,
+    let found = math::backslash(view);
+    if found != Found::No {
+        return found;
     }
     view.once_known(1, || match view.text.chars().nth(1) {
         Some('n') if view.text.len() == 2 && !view.is_over => Found::More,

@@ -9,6 +9,9 @@ const INLINE_MAX: usize = 120;
 /// A longer one is none.
 const FORMULA_MAX: usize = 400;
 
+/// A longer one in a formula is a word.
+const NAME_MAX: usize = 3;
+
 /// Formulas with these are no speech at all.
 const UNSPEAKABLE: [&str; 10] = [
     "\\begin",
@@ -75,8 +78,9 @@ const GROUPS: [&str; 12] = [
 
 /// `$…$` and `$$…$$`.
 pub(super) fn dollar(view: View<'_>) -> Found {
-    if view.text.starts_with("$$") {
-        return between(view, "$$", "$$");
+    if let Some(content) = view.text.strip_prefix("$$") {
+        let content = content.find("$$").map_or_else(|| whole_words(content), |end| &content[..end]);
+        return if is_prose(content, NAME_MAX) { Found::No } else { between(view, "$$", "$$") };
     }
     let content = &view.text[1..];
     match content.chars().next() {
@@ -91,14 +95,14 @@ pub(super) fn dollar(view: View<'_>) -> Found {
             let is_closed = !content[..end].ends_with(char::is_whitespace)
                 && !after.is_some_and(|c| c.is_ascii_digit())
                 && !content[..end].contains('\n');
-            if is_closed && !is_prose(&content[..end]) {
+            if is_closed && !is_prose(&content[..end], letters_max(&content[..end])) {
                 Found::Text(end + 2, speakable(&content[..end]))
             } else {
                 Found::No
             }
         }),
         None if view.is_over || content.len() > INLINE_MAX || content.contains('\n') => Found::No,
-        None if is_price(content) || is_prose(content.trim_end_matches(char::is_alphanumeric)) => Found::No,
+        None if is_price(content) || is_prose(whole_words(content), letters_max(content)) => Found::No,
         None => Found::More,
     }
 }
@@ -114,14 +118,12 @@ pub(super) fn backslash(view: View<'_>) -> Found {
     }
 }
 
+/// What is between two marks. Where it is no formula, it loses nothing by being read as one.
 fn between(view: View<'_>, open: &str, close: &str) -> Found {
     let content = &view.text[open.len()..];
     match content.find(close) {
-        Some(end) if !is_prose(&content[..end]) => {
-            Found::Text(open.len() + end + close.len(), speakable(&content[..end]))
-        }
-        Some(_) => Found::No,
-        None if view.is_over || content.len() > FORMULA_MAX || is_prose(content) => Found::No,
+        Some(end) => Found::Text(open.len() + end + close.len(), speakable(&content[..end])),
+        None if view.is_over || content.len() > FORMULA_MAX => Found::No,
         None => Found::More,
     }
 }
@@ -135,7 +137,7 @@ fn command(view: View<'_>) -> Found {
     let begins = |known: &&str| known.starts_with(name);
     if may_be_longer {
         let is_any =
-            SYMBOLS.iter().any(|(known, _)| begins(known)) || GROUPS.iter().any(|known| begins(&known));
+            SYMBOLS.iter().any(|(known, _)| begins(known)) || GROUPS.iter().any(|known| begins(known));
         return if is_any || begins(&"begin") { Found::More } else { Found::No };
     }
     if let Some((_, symbol)) = SYMBOLS.iter().find(|(known, _)| *known == name) {
@@ -174,10 +176,18 @@ fn is_price(content: &str) -> bool {
     !amount.is_empty() && (is_clause_over || after.starts_with([')', '!', '?', ';', ':', '"', '”', '%']))
 }
 
-/// Whether there is a word of a language in it.
-fn is_prose(content: &str) -> bool {
-    // `E = mgh` has names of several letters.
-    let longest = if content.contains(['=', '\\']) { 3 } else { 1 };
+/// Without the word that may have more letters.
+fn whole_words(content: &str) -> &str {
+    content.trim_end_matches(char::is_alphabetic)
+}
+
+/// The letters of the longest name in a formula: `E = mgh` has names of several letters, `$x$` has one.
+fn letters_max(content: &str) -> usize {
+    if content.contains(['=', '\\']) { NAME_MAX } else { 1 }
+}
+
+/// Whether there is a word of a language in it, which has more than so many letters.
+fn is_prose(content: &str, letters_max: usize) -> bool {
     let (mut depth, mut is_command) = (0_usize, false);
     let mut letters = 0;
     for c in content.chars().chain([' ']) {
@@ -186,7 +196,7 @@ fn is_prose(content: &str) -> bool {
             continue;
         }
         let is_word =
-            letters > longest && (c.is_whitespace() || matches!(c, '.' | ',' | ';' | ':' | '?' | '!'));
+            letters > letters_max && (c.is_whitespace() || matches!(c, '.' | ',' | ';' | ':' | '?' | '!'));
         if is_word {
             return true;
         }
