@@ -501,7 +501,7 @@ fn keys_are_words_after_which_the_caller_may_be_asked_again() {
 }
 
 #[test]
-fn nobody_is_asked_to_repeat_while_they_speak_or_more_of_it_is_transcribed() {
+fn a_caller_is_not_asked_to_repeat_while_they_speak_or_more_of_it_is_transcribed() {
     let mut world = World::new();
     world.says(500);
     world.silence(900);

@@ -566,7 +566,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_too_long_closes_the_service_to_nobody() {
+    async fn an_answer_that_is_too_long_does_not_close_the_service() {
         let unfinished = Failure::Unfinished { reason: "length".into() };
         let pool = pool::<false>([Script::Answers(vec![text("a")], Some(unfinished))]);
         for _ in 0..20 {

@@ -136,8 +136,7 @@ fn command(view: View<'_>) -> Found {
     let may_be_longer = len == rest.len() && !view.is_over;
     let begins = |known: &&str| known.starts_with(name);
     if may_be_longer {
-        let is_any =
-            SYMBOLS.iter().any(|(known, _)| begins(known)) || GROUPS.iter().any(|known| begins(known));
+        let is_any = SYMBOLS.iter().any(|(known, _)| begins(known)) || GROUPS.iter().any(&begins);
         return if is_any || begins(&"begin") { Found::More } else { Found::No };
     }
     if let Some((_, symbol)) = SYMBOLS.iter().find(|(known, _)| *known == name) {

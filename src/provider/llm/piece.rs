@@ -187,8 +187,8 @@ impl Progress {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// Why it is not whole, told once. `has_words`: some of its words are spoken; without any it is empty, whatever
-    /// ended it, unless a policy did.
+    /// Why it is not whole, told once. An answer of which no word is spoken (`has_words`) is just empty, unless a policy
+    /// withheld it.
     pub(super) fn take_failure(&mut self, has_words: bool) -> Option<Failure> {
         match self.short.take()? {
             Short::Withheld(reason) => Some(Failure::Blocked { reason }),

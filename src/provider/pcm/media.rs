@@ -28,7 +28,7 @@ pub(in crate::provider) struct Declared {
 /// What is said of the order of the two bytes of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Declaration {
-    /// Said, or what everybody means by this name.
+    /// Said, or what servers mean by this name.
     Known(Order),
     /// `audio/L16` and no order: RFC 2586 has the high byte first, and many services send the low one first.
     Ambiguous,

@@ -164,7 +164,7 @@ fn an_order_that_is_said_is_believed() {
     assert_ne!(
         decode("audio/pcm;rate=24000", &big, 333).unwrap(),
         samples,
-        "everybody means the low byte first"
+        "servers mean the low byte first"
     );
     let law: Vec<u8> = (0..400).map(|n| (n % 251) as u8).collect();
     let played = decode("audio/basic;endian=big", &law, 33).unwrap();
