@@ -192,7 +192,10 @@ pub enum Failure {
     Reported { message: String },
     #[error("the answer cannot be read: {message}")]
     Unreadable { message: String },
-    /// A policy of the provider withheld the answer.
+    /// The model had more to say than it may in one answer. Its own word for it.
+    #[error("the answer was longer than it may be: {reason}")]
+    Unfinished { reason: String },
+    /// A policy of the provider withheld the answer, or the rest of it.
     #[error("the provider withheld the answer: {reason}")]
     Blocked { reason: String },
     /// A good answer with nothing in it.
@@ -232,6 +235,7 @@ impl Failure {
             Self::Limited { .. } => "limited",
             Self::Reported { .. } => "reported",
             Self::Unreadable { .. } => "unreadable",
+            Self::Unfinished { .. } => "unfinished",
             Self::Blocked { .. } => "blocked",
             Self::Empty => "empty",
             Self::Silent => "silent",

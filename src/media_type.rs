@@ -10,8 +10,8 @@ pub struct MediaType {
     /// Samples per second.
     pub rate: Option<u32>,
     pub channels: Option<u16>,
-    /// Whether samples have their high byte first; RFC 2586 says so of `audio/L16`, but who adds `codec=pcm` (Gemini)
-    /// or an endianness does not mean it.
+    /// Whether samples have their high byte first, if a parameter says so. RFC 2586 says it of every `audio/L16`, and
+    /// many services (Gemini among them) send the low byte first under that name.
     pub is_big_endian: Option<bool>,
 }
 
@@ -46,12 +46,14 @@ impl MediaType {
         for (name, value) in fields.filter_map(|field| field.split_once('=')) {
             let is = |names: &[&str]| names.iter().any(|known| name.trim().eq_ignore_ascii_case(known));
             let value = value.trim().trim_matches('"').trim();
-            if is(&["rate", "samplerate", "sample_rate", "sample-rate"]) {
+            if is(&["rate", "samplerate", "sample_rate", "sample-rate", "sampling_rate", "sampling-rate"]) {
                 media.rate = media.rate.or_else(|| rate(value));
             } else if is(&["channels", "channel"]) {
                 media.channels = media.channels.or_else(|| channels(value));
             } else if is(&["endian", "endianness", "byteorder", "byte-order"]) {
                 media.is_big_endian = byte_order(value);
+            } else if is(&["codec", "codecs", "encoding", "format"]) {
+                media.kind = law(value).unwrap_or(media.kind);
             }
         }
         media
@@ -76,14 +78,22 @@ fn kind(essence: &str) -> Kind {
         Kind::Pcm
     } else if is(&["l16"]) {
         Kind::L16
-    } else if is(&["mulaw", "mu-law", "ulaw", "pcmu", "basic", "g711-ulaw"]) {
-        Kind::Mulaw
-    } else if is(&["alaw", "a-law", "pcma", "g711-alaw"]) {
-        Kind::Alaw
     } else if is(&["wav", "wave", "vnd.wave", "pn-wav"]) {
         Kind::Wav
     } else {
-        Kind::Other
+        law(bare).unwrap_or(Kind::Other)
+    }
+}
+
+/// The encodings of G.711, which some name as the subtype and some as a parameter of bare samples.
+fn law(name: &str) -> Option<Kind> {
+    let is = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
+    if is(&["mulaw", "mu-law", "ulaw", "pcmu", "basic", "g711-ulaw", "x-mulaw", "x-ulaw"]) {
+        Some(Kind::Mulaw)
+    } else if is(&["alaw", "a-law", "pcma", "g711-alaw", "alaw-basic", "x-alaw"]) {
+        Some(Kind::Alaw)
+    } else {
+        None
     }
 }
 
@@ -184,6 +194,10 @@ mod tests {
     #[case("audio/x-mulaw;rate=8000", Kind::Mulaw, Some(8_000), None)]
     #[case("audio/basic", Kind::Mulaw, None, None)]
     #[case("audio/PCMA", Kind::Alaw, None, None)]
+    #[case("audio/x-alaw-basic;rate=16000", Kind::Alaw, Some(16_000), None)]
+    #[case("audio/pcm;encoding=mulaw;rate=8000", Kind::Mulaw, Some(8_000), None)]
+    #[case("audio/raw; codec=\"PCMA\"", Kind::Alaw, None, None)]
+    #[case("audio/pcm;sampling_rate=22050Hz;; x", Kind::Pcm, Some(22_050), None)]
     #[case("audio/x-wav;codecs=1", Kind::Wav, None, None)]
     #[case("pcm", Kind::Pcm, None, None)]
     #[case("audio/mpeg", Kind::Other, None, None)]

@@ -149,7 +149,7 @@ async fn a_good_answer_is_told_and_its_connection_closed(
 #[case::ends_without_an_empty_line(Behaviour::Answer(whole(HELLO.trim_end())), vec![started(), hello(), Event::Done])]
 #[case::ends_for_want_of_tokens(
     Behaviour::Answer(whole(&format!("{HELLO}data: {{\"choices\":[{{\"finish_reason\":\"length\"}}]}}\n\n"))),
-    vec![started(), hello(), Event::Done]
+    broken(Failure::Unfinished { reason: "length".into() })
 )]
 #[case::ends_in_the_middle_of_a_frame(
     Behaviour::Answer(whole(&format!("{HELLO}data: {{\"choices\":[{{\"del"))),

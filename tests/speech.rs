@@ -38,6 +38,11 @@ fn pcm(samples: &[i16]) -> Vec<u8> {
     samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
 }
 
+/// A tenth of a second, from which the order of its bytes can be told.
+fn voice() -> Vec<i16> {
+    (0..2400).map(|n| 700 + 10 * (n % 40)).collect()
+}
+
 /// One event of Gemini with sound and, for the last one, a reason.
 fn sound(samples: &[i16], finish: Option<&str>) -> String {
     let data = BASE64.encode(pcm(samples));
@@ -138,8 +143,8 @@ async fn a_sentence_becomes_sound(#[case] kind: &str, #[case] path: &str, #[case
 }
 
 #[rstest]
-#[case("gemini", head("text/event-stream"), sound(&[700; 9], None).into_bytes(), sound(&[900], Some("STOP")).into_bytes())]
-#[case("openai", head("audio/pcm"), [pcm(&[700; 9]), vec![0x84]].concat(), vec![3])]
+#[case("gemini", head("text/event-stream"), sound(&voice(), None).into_bytes(), sound(&[900], Some("STOP")).into_bytes())]
+#[case("openai", head("audio/pcm"), [pcm(&voice()), vec![0x84]].concat(), vec![3])]
 #[tokio::test]
 async fn the_first_sound_does_not_wait_for_the_rest(
     #[case] kind: &str,
@@ -153,7 +158,7 @@ async fn the_first_sound_does_not_wait_for_the_rest(
     let mut job = providers("tts", &[(kind, peer.port, "")]).job(request("tts"));
     assert_eq!(job.next().await, Some(started(kind)));
     assert!(matches!(job.next().await, Some(Event::Billed(_))));
-    assert_eq!(job.next().await, Some(Event::Audio(vec![700; 9])));
+    assert_eq!(job.next().await, Some(Event::Audio(voice())));
     peer.gate.send(()).unwrap();
     assert_eq!(all(job).await, [Event::Audio(vec![900]), Event::Done]);
 }
@@ -236,8 +241,8 @@ async fn an_answer_without_sound_is_empty_and_the_next_service_speaks(
 }
 
 #[rstest]
-#[case("gemini", [head("text/event-stream"), chunks([sound(&[700; 9], None).as_bytes()])].concat())]
-#[case("openai", [head("audio/pcm"), chunks([&pcm(&[700; 9])[..]])].concat())]
+#[case("gemini", [head("text/event-stream"), chunks([sound(&voice(), None).as_bytes()])].concat())]
+#[case("openai", [head("audio/pcm"), chunks([&pcm(&voice())[..]])].concat())]
 #[tokio::test]
 async fn a_job_that_is_dropped_in_the_middle_closes_its_connection(
     #[case] kind: &str,
@@ -247,7 +252,7 @@ async fn a_job_that_is_dropped_in_the_middle_closes_its_connection(
     let mut job = providers("tts", &[(kind, peer.port, "")]).job(request("tts"));
     assert_eq!(job.next().await, Some(started(kind)));
     assert!(matches!(job.next().await, Some(Event::Billed(_))));
-    assert_eq!(job.next().await, Some(Event::Audio(vec![700; 9])));
+    assert_eq!(job.next().await, Some(Event::Audio(voice())));
     drop(job);
     peer.closed.recv().await.unwrap();
 }

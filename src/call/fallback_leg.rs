@@ -158,6 +158,7 @@ impl Call {
                 self.settle(now);
                 self.say(clip::say_again(), now);
             }
+            fallback::Output::Noise => self.settle(now),
             fallback::Output::SpeechLost(lost) => {
                 self.outbox.event(Event::SpeechLost { lost_ms: time::millis(lost) }, now);
             }

@@ -22,6 +22,12 @@ pub(super) fn words(transcript: &str) -> String {
     out.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Whether a whole transcript has a word of the caller in it. Recognisers write `[BLANK_AUDIO]`, `(silence)` or `...`
+/// where they heard none.
+pub fn has_words(transcript: &str) -> bool {
+    words(transcript).contains(char::is_alphanumeric)
+}
+
 /// `00:00:01,000 --> 00:00:04,000` and nothing else.
 fn is_time_line(line: &str) -> bool {
     line.contains("-->")
@@ -157,5 +163,37 @@ mod tests {
     #[case::japanese("（音楽）こんにちは。", "こんにちは。")]
     fn what_was_said_remains(#[case] transcript: &str, #[case] said: &str) {
         assert_eq!(words(transcript), said);
+    }
+
+    #[rstest]
+    #[case::nothing("")]
+    #[case::space(" \n ")]
+    #[case::blank("[BLANK_AUDIO]")]
+    #[case::music("[Music]")]
+    #[case::silence("(silence)")]
+    #[case::no_speech("(no speech detected)")]
+    #[case::no_audio("(No audio.)")]
+    #[case::starred("*silence*")]
+    #[case::dots("...")]
+    #[case::an_ellipsis("…")]
+    #[case::punctuation("?! -")]
+    #[case::wide_punctuation("。")]
+    #[case::notes("♪♪♪")]
+    #[case::tokens("<|nospeech|><|endoftext|>")]
+    #[case::several("[Music] ... (applause)\n[BLANK_AUDIO]")]
+    #[case::captions("WEBVTT\n\n1\n00:00.000 --> 00:02.000\n[silence]\n")]
+    fn a_transcript_may_have_no_words(#[case] transcript: &str) {
+        assert!(!has_words(transcript), "{}", words(transcript));
+    }
+
+    #[rstest]
+    #[case("No.")]
+    #[case("7")]
+    #[case("Silence, please.")]
+    #[case("はい")]
+    #[case("[Music] Yes.")]
+    #[case("(if you like)")]
+    fn a_word_is_a_word(#[case] transcript: &str) {
+        assert!(has_words(transcript));
     }
 }

@@ -26,6 +26,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+pub use self::heard::has_words;
 pub use self::session::{Session, TURNS_LOST_MAX};
 pub use self::spoken::{Cleaner, Flow};
 use crate::id::JobId;
@@ -142,9 +143,11 @@ pub enum Output {
     ReplyEnd,
     /// The caller cuts the agent short: what was not heard yet must not be heard any more.
     Interrupt,
-    /// The caller said something and has no whole answer to it, because a service failed: they are to be asked to
-    /// say it again.
+    /// The caller said something and has no whole answer to it, because a service failed or recognised no words in it:
+    /// they are to be asked to say it again.
     Misheard,
+    /// What sounded like the caller had no words in it, and they were asked already: no answer is owed.
+    Noise,
     /// This much speech of the caller was thrown away: transcribing is too slow.
     SpeechLost(Duration),
     /// What a job tells about its providers, for the log: `Skipped`, `Waits`, `Started`, `BrokeOff`, `Usage`;

@@ -56,8 +56,17 @@ pub(super) enum Taken {
 enum Text {
     Coming,
     Whole,
-    /// The model failed after these words.
+    /// The model failed, or stopped, after these words.
+    Short(Short),
+}
+
+/// Why a reply is not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Short {
+    /// The model failed.
     BrokenOff,
+    /// The model may not write more in one answer.
+    AtLimit,
 }
 
 #[derive(Debug)]
@@ -127,15 +136,22 @@ impl Reply {
         let _ = self.splitter.finish(&mut self.sentences);
     }
 
-    /// The model failed: its whole sentences are spoken, the one that has no end is not.
-    pub(super) fn break_off(&mut self) {
-        self.text = Text::BrokenOff;
+    /// The model failed or stopped: its whole sentences are spoken, the one that has no end is not. Of a model at its
+    /// limit that one is spoken if there is no other: asked again, it would come no further.
+    pub(super) fn break_off(&mut self, short: Short) {
+        self.text = Text::Short(short);
+        if short == Short::AtLimit && !self.has_words() {
+            let _ = self.splitter.finish(&mut self.sentences);
+        }
         self.splitter = Splitter::new();
     }
 
-    /// The words of a reply that broke off, for the model that is to go on.
-    pub(super) fn broken_off(&self) -> Option<&str> {
-        (self.text == Text::BrokenOff).then(|| self.said.trim_end())
+    /// Why a reply is not whole, and the words of it, for the model that is to go on.
+    pub(super) fn short(&self) -> Option<(Short, &str)> {
+        match self.text {
+            Text::Short(short) => Some((short, self.said.trim_end())),
+            Text::Coming | Text::Whole => None,
+        }
     }
 
     /// Whether there is, or was, anything to say.
@@ -229,6 +245,8 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
@@ -259,19 +277,31 @@ mod tests {
         assert_eq!(reply.handle_audio(&mut vec![1; 100], Instant::now()), None);
     }
 
-    #[test]
-    fn a_reply_that_breaks_off_keeps_its_whole_sentences() {
+    #[rstest]
+    #[case::a_failure(Short::BrokenOff)]
+    #[case::a_limit(Short::AtLimit)]
+    fn a_reply_that_breaks_off_keeps_its_whole_sentences(#[case] short: Short) {
         let mut reply = Reply::new();
         reply.handle_text("We have a room. It costs ninety eu");
-        reply.break_off();
+        reply.break_off(short);
         assert_eq!(reply.next_sentence().as_deref(), Some("We have a room."));
         assert!(reply.handle_audio(&mut vec![1], Instant::now()).is_some() && reply.handle_spoken());
         assert_eq!((reply.next_sentence(), reply.is_over()), (None, true));
-        assert_eq!(reply.broken_off(), Some("We have a room."));
+        assert_eq!(reply.short(), Some((short, "We have a room.")));
+    }
+
+    #[rstest]
+    #[case::a_failure(Short::BrokenOff, None)]
+    #[case::a_limit(Short::AtLimit, Some("We have a room for"))]
+    fn a_reply_without_a_whole_sentence_is_spoken_if_the_model_may_not_write_more(
+        #[case] short: Short,
+        #[case] expected: Option<&str>,
+    ) {
         let mut reply = Reply::new();
-        reply.handle_text("We ha");
-        reply.break_off();
-        assert!(!reply.has_words());
+        reply.handle_text("We have a room for");
+        reply.break_off(short);
+        assert_eq!(reply.has_words(), expected.is_some());
+        assert_eq!(reply.next_sentence().as_deref(), expected);
     }
 
     #[test]

@@ -46,12 +46,14 @@ pub(super) struct Said {
     pub(super) ended: Instant,
 }
 
-/// What becomes of an utterance that could not be transcribed.
+/// What becomes of an utterance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Its words had come all the same, or it is tried again with what is said next.
+    /// Its words came, or it is tried again with what is said next.
     Fine,
-    /// It is lost.
+    /// It was transcribed, and there is no word in it.
+    Wordless,
+    /// It could not be transcribed, and is lost.
     Misheard,
 }
 
@@ -90,20 +92,22 @@ impl Scribe {
     }
 
     /// All words of the utterance under way came.
-    pub(super) fn handle_done(&mut self) {
+    pub(super) fn handle_done(&mut self) -> Verdict {
         self.failures = 0;
-        if let Some(Current { utterance, text }) = self.current.take() {
-            let text = heard::words(&text);
-            self.add(Said { text, started: utterance.started, ended: utterance.ended });
+        let Some(Current { utterance, text }) = self.current.take() else { return Verdict::Fine };
+        let text = heard::words(&text);
+        if !has_words(&text) {
+            return Verdict::Wordless;
         }
+        self.add(Said { text, started: utterance.started, ended: utterance.ended });
+        Verdict::Fine
     }
 
     /// The utterance under way could not be transcribed. If the caller `is_speaking` already, nobody is asked to
     /// repeat: it is tried again together with what comes.
     pub(super) fn handle_failure(&mut self, is_speaking: bool) -> Verdict {
         let Some(current) = self.current.take_if(|current| !has_words(&heard::words(&current.text))) else {
-            self.handle_done();
-            return Verdict::Fine;
+            return self.handle_done();
         };
         self.failures += 1;
         if (is_speaking || !self.waiting.is_empty()) && self.failures < ATTEMPTS_MAX {
@@ -138,6 +142,11 @@ impl Scribe {
     /// Whether words may still come of what was said.
     pub(super) fn is_busy(&self) -> bool {
         self.current.is_some() || !self.waiting.is_empty()
+    }
+
+    /// Whether words were understood that were not told yet.
+    pub(super) const fn has_said(&self) -> bool {
+        self.said.is_some()
     }
 
     fn waiting_len(&self) -> usize {
@@ -178,7 +187,7 @@ mod tests {
             assert_eq!(scribe.push(utterance(seconds)), Duration::ZERO);
         }
         assert_eq!(scribe.next(), None, "one at a time");
-        scribe.handle_done();
+        let _ = scribe.handle_done();
         let together = scribe.next().unwrap();
         assert_eq!((together.len(), together[0], together[5 * 8000 - 1]), (5 * 8000, 2, 3));
         scribe.handle_done();
@@ -231,6 +240,10 @@ mod tests {
         scribe.push(utterance(2));
         assert_eq!(scribe.next().unwrap().len(), 3 * 8000);
         scribe.handle_done();
+        scribe.push(utterance(1));
+        scribe.next();
+        scribe.handle_text("[BLANK_AUDIO]");
+        assert_eq!((scribe.handle_done(), text(&mut scribe)), (Verdict::Wordless, None));
         scribe.push(utterance(1));
         scribe.next();
         scribe.handle_text("Words");

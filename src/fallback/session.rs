@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::ear::{self, Ear, Utterance};
 use super::jobs::{Jobs, KINDS};
-use super::reply::{Reply, Taken};
+use super::reply::{Reply, Short, Taken};
 use super::scribe::{Said, Scribe, Verdict};
-use super::turn::{Cost, FINISH, GO_ON, Owed, Turn};
+use super::turn::{Cost, GO_ON, Owed, Turn, Wordless};
 use super::{Config, Context, Output, State};
 use crate::dialogue::Dialogue;
 use crate::id::JobId;
@@ -34,6 +34,7 @@ pub struct Session {
     owed: Option<Owed>,
     /// Turns in a row that had no whole answer.
     turns_lost: u32,
+    wordless: Wordless,
     /// Since when the caller waits, whenever they do.
     since: Instant,
     /// As the last [`Context`] said, or audio was given since.
@@ -52,6 +53,7 @@ impl Session {
             turn: Turn::Idle,
             owed: None,
             turns_lost: 0,
+            wordless: Wordless::Speech,
             since: now,
             is_agent_audible: false,
             outputs: VecDeque::new(),
@@ -73,8 +75,7 @@ impl Session {
         let Turn::Asked { attempt } = self.turn else { return };
         let mut instruction = self.config.instruction.clone();
         match &self.owed {
-            Some(Owed::Cue(cue)) => instruction.extend(["\n\n", cue]),
-            Some(Owed::Rest(said)) => instruction.extend(["\n\n", FINISH, "\n\n", said]),
+            Some(Owed::Cue(cue) | Owed::Rest(cue)) => instruction.extend(["\n\n", cue]),
             Some(Owed::Answer) | None => {}
         }
         let temperature = self.config.temperature;
@@ -300,7 +301,11 @@ impl Session {
 
     fn handle_done(&mut self, kind: Kind, now: Instant) {
         match (kind, &mut self.turn) {
-            (Kind::Transcribe, _) => self.scribe.handle_done(),
+            (Kind::Transcribe, _) => {
+                if self.scribe.handle_done() == Verdict::Wordless {
+                    self.handle_wordless();
+                }
+            }
             (Kind::Think, Turn::Open { reply, .. }) => {
                 reply.finish_text();
                 if !reply.has_words() {
@@ -318,9 +323,24 @@ impl Session {
         }
     }
 
+    /// There are no words in what sounded like the caller. Unless they hear more of the agent anyhow, they are asked
+    /// to say it again, and after that not until words were recognised: a noisy line is no conversation.
+    fn handle_wordless(&mut self) {
+        let is_agent_next = self.owed.is_some() || !matches!(self.turn, Turn::Idle);
+        if is_agent_next || self.ear.is_taken() || self.scribe.is_busy() || self.scribe.has_said() {
+            return;
+        }
+        if self.wordless == Wordless::Noise || !self.is_floor_free() {
+            return self.outputs.push_back(Output::Noise);
+        }
+        self.wordless = Wordless::Noise;
+        self.outputs.push_back(Output::Note(Kind::Transcribe, Event::Failed(Failure::Empty)));
+        self.outputs.push_back(Output::Misheard);
+    }
+
     /// The job of this kind failed and is not under way any more.
     fn handle_failure(&mut self, kind: Kind, failure: Failure, now: Instant) {
-        if self.cost(kind) == Cost::Nothing {
+        if self.cost(kind, &failure) == Cost::Nothing {
             self.outputs.push_back(Output::Note(kind, Event::Failed(failure)));
         } else if self.turns_lost + 1 >= TURNS_LOST_MAX {
             self.close();
@@ -332,14 +352,15 @@ impl Session {
     }
 
     /// What it costs that the job of this kind failed; makes good what can be made good.
-    fn cost(&mut self, kind: Kind) -> Cost {
+    fn cost(&mut self, kind: Kind, failure: &Failure) -> Cost {
         match (kind, &mut self.turn) {
             (Kind::Transcribe, _) => match self.scribe.handle_failure(self.ear.is_taken()) {
-                Verdict::Fine => Cost::Nothing,
+                Verdict::Fine | Verdict::Wordless => Cost::Nothing,
                 Verdict::Misheard => Cost::Turn,
             },
             (Kind::Think, Turn::Open { attempt, reply }) => {
-                reply.break_off();
+                let is_limit = matches!(failure, Failure::Unfinished { .. });
+                reply.break_off(if is_limit { Short::AtLimit } else { Short::BrokenOff });
                 let attempt = *attempt;
                 if !reply.has_words() && attempt >= THINK_ATTEMPTS_MAX {
                     return Cost::Turn;
@@ -413,6 +434,7 @@ impl Session {
             self.cancel(Kind::Think);
             self.cancel(Kind::Speak);
             self.turn = Turn::Idle;
+            self.wordless = Wordless::Speech;
             self.owed = Some(Owed::Answer);
             self.outputs.push_back(Output::CallerSaid { text, started, ended });
         }
@@ -443,17 +465,18 @@ impl Session {
         let turn = std::mem::replace(&mut self.turn, Turn::Idle);
         self.outputs.push_back(Output::ReplyEnd);
         let Turn::Open { attempt, reply } = turn else { return };
-        match reply.broken_off() {
-            None => self.turns_lost = 0,
-            Some(said) if attempt < THINK_ATTEMPTS_MAX => {
+        match reply.short() {
+            Some((short, said)) if attempt < THINK_ATTEMPTS_MAX => {
                 self.since = now;
-                self.owed = Some(Owed::Rest(said.to_owned()));
+                self.owed = Some(Owed::rest(short, said));
                 self.ask(attempt + 1);
             }
-            Some(_) => {
+            Some((Short::BrokenOff, _)) => {
                 self.owed = None;
                 self.outputs.push_back(Output::Misheard);
             }
+            // What is too long a second time has told the caller enough: they may ask for the rest.
+            Some((Short::AtLimit, _)) | None => self.turns_lost = 0,
         }
     }
 

@@ -2,16 +2,19 @@
 
 use std::time::Instant;
 
-use super::reply::Reply;
+use super::reply::{Reply, Short};
 
 /// What the model is told when a sound without words cut it short.
 pub(super) const GO_ON: &str = "You were cut off in the middle by a noise on the line; the caller said nothing. \
                                  Go on from where you stopped. Do not mention it.";
 
 /// What the model is told when the one before it failed in the middle of an answer; its words follow.
-pub(super) const FINISH: &str = "Your answer was cut off by a technical fault. The caller heard the words below. \
-                                 Go on directly after them, without repeating them and without mentioning the \
-                                 fault.";
+const FINISH: &str = "Your answer was cut off by a technical fault. The caller heard the words below. Go on directly \
+                      after them, without repeating them and without mentioning the fault.";
+
+/// What the model is told when its answer was longer than it may be; its words follow.
+const CONCLUDE: &str = "Your answer was too long and was cut off. The caller heard the words below. Bring it to an end \
+                        directly after them, in one or two short sentences, without repeating them.";
 
 /// The agent's side.
 #[derive(Debug)]
@@ -39,8 +42,28 @@ pub(super) enum Owed {
     Answer,
     /// What this tells it to.
     Cue(String),
-    /// The rest of an answer that broke off after these words.
+    /// The rest of an answer that is not whole, as this tells it to.
     Rest(String),
+}
+
+impl Owed {
+    /// The rest of an answer of which the caller heard these words.
+    pub(super) fn rest(short: Short, said: &str) -> Self {
+        let cue = match short {
+            Short::BrokenOff => FINISH,
+            Short::AtLimit => CONCLUDE,
+        };
+        Self::Rest(format!("{cue}\n\n{said}"))
+    }
+}
+
+/// What is made of sounds without words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wordless {
+    /// The caller may have said something, and is asked to say it again.
+    Speech,
+    /// The caller was asked, and no words came since.
+    Noise,
 }
 
 /// What a failure costs.

@@ -8,7 +8,7 @@ use futures_util::stream;
 
 use super::pool::Job;
 use crate::audio::Rate;
-use crate::job::{Bill, Event, Request};
+use crate::job::{Bill, Event, Failure, Request};
 
 /// The models of the providers of one kind, by the providers' names.
 pub(super) type Models = Arc<BTreeMap<String, String>>;
@@ -59,9 +59,13 @@ impl Counting {
             self.is_counted = true;
             return vec![self.of(&self.provider, bill)];
         }
-        if let Event::Skipped { provider, .. } = &event {
-            let held = self.held.take().map(|bill| self.of(provider, bill));
-            return held.into_iter().chain([event]).collect();
+        if let Event::Skipped { provider, failure } = &event {
+            // A recording in which no words were recognised was transcribed all the same.
+            let request =
+                Some(self.bill.clone()).filter(|bill| bill.audio_ms > 0 && *failure == Failure::Empty);
+            let bills = self.held.take().into_iter().chain(request).map(|bill| self.of(provider, bill));
+            let bills: Vec<_> = bills.collect();
+            return bills.into_iter().chain([event]).collect();
         }
         if matches!(event, Event::Done) && !self.is_counted && !self.provider.is_empty() {
             // A language model that counts nothing: the log has its name all the same.
@@ -87,7 +91,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::job::{Failure, Sentence, Utterance};
+    use crate::job::{Sentence, Utterance};
 
     const USAGE: Event = Event::Usage { prompt_tokens: 9, response_tokens: 2 };
 
@@ -132,6 +136,11 @@ mod tests {
         &["started a", "a gpt-x 0/0 0 ms 0 c", "Done"])]
     #[case::nobody_thinks(Bill::default(), vec![skipped("a"), Event::Failed(Failure::NoProvider)],
         &["skipped a", "Failed(NoProvider)"])]
+    #[case::speech_without_words(
+        speech(),
+        vec![Event::Skipped { provider: "a".into(), failure: Failure::Empty }, started("b"), Event::Done],
+        &["a gpt-x 0/0 2500 ms 0 c", "skipped a", "started b", "b  0/0 2500 ms 0 c", "Done"]
+    )]
     #[case::nobody_answers(speech(), vec![skipped("a"), Event::Failed(Failure::NoProvider)],
         &["skipped a", "Failed(NoProvider)"])]
     #[tokio::test]

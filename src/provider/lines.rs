@@ -13,7 +13,8 @@ pub enum Error {
     TooLong,
 }
 
-/// Lines that end with LF or CRLF. What comes after the last end of line may have been cut off.
+/// Lines that end with LF, CR or CRLF. A CR ends its line at once; the LF of the same CRLF may come in the next piece.
+/// What comes after the last end of line may have been cut off.
 #[derive(Debug, Default)]
 pub struct Lines {
     buffer: Vec<u8>,
@@ -21,6 +22,8 @@ pub struct Lines {
     taken: usize,
     /// Bytes of the buffer that are known to hold no further end of line.
     searched: usize,
+    /// The last line ended with CR: an LF that follows belongs to it.
+    is_after_cr: bool,
 }
 
 impl Lines {
@@ -33,28 +36,42 @@ impl Lines {
 
     /// The next whole line, without its end. Bytes that are no UTF-8 become U+FFFD.
     pub fn next_line(&mut self) -> Result<Option<String>, Error> {
-        let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
+        self.pass_line_feed();
+        let end = self.buffer[self.searched..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
         let end = end.map(|at| self.searched + at);
         self.searched = end.map_or(self.buffer.len(), |end| end + 1);
         if end.unwrap_or(self.buffer.len()) - self.taken > LINE_BYTES_MAX {
             return Err(Error::TooLong);
         }
         let Some(end) = end else { return Ok(None) };
-        let line = &self.buffer[self.taken..end];
+        let line = text(&self.buffer[self.taken..end]);
         self.taken = end + 1;
-        Ok(Some(text(line)))
+        self.is_after_cr = self.buffer[end] == b'\r';
+        Ok(Some(line))
     }
 
     /// What came after the last end of line, to be asked when nothing more comes.
     pub fn finish(&mut self) -> String {
+        self.pass_line_feed();
         let rest = text(&self.buffer[self.taken..]);
         self.taken = self.buffer.len();
+        self.searched = self.taken;
         rest
+    }
+
+    /// The second half of a CRLF is no line of its own.
+    fn pass_line_feed(&mut self) {
+        let Some(next) = self.buffer.get(self.taken).filter(|_| self.is_after_cr) else { return };
+        if *next == b'\n' {
+            self.taken += 1;
+            self.searched = self.searched.max(self.taken);
+        }
+        self.is_after_cr = false;
     }
 }
 
 fn text(line: &[u8]) -> String {
-    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
+    String::from_utf8_lossy(line).into_owned()
 }
 
 /// The data of server-sent events (WHATWG HTML, section 9.2.6). Ids and comments are passed over, and names too, which
@@ -157,6 +174,11 @@ mod tests {
     #[rstest]
     #[case::lf("data: a\n\ndata: b\n\n", &["a", "b"])]
     #[case::crlf("data: a\r\n\r\ndata: b\r\n\r\n", &["a", "b"])]
+    #[case::cr("data: a\r\rdata: b\r\r", &["a", "b"])]
+    #[case::cr_and_several_lines("data: a\rdata: b\r\r", &["a\nb"])]
+    #[case::cr_at_the_very_end("data: a\r\rdata: b\r", &["a", "b"])]
+    #[case::all_three_ends("data: a\r\n\rdata: b\n\r\ndata: c\r\n\n", &["a", "b", "c"])]
+    #[case::lf_then_cr("data: a\n\rdata: b\n\r", &["a", "b"])]
     #[case::without_the_space("data:a\n\n", &["a"])]
     #[case::one_space_only("data:  a\n\n", &[" a"])]
     #[case::several_lines("data: a\ndata: b\n\n", &["a\nb"])]
@@ -186,12 +208,29 @@ mod tests {
     #[test]
     fn lines_keep_what_is_in_them() {
         let mut lines = Lines::default();
-        lines.push(b"{\"a\":1}\n\r\n x\ry \r\nrest");
+        lines.push(b"{\"a\":1}\n\r\n x\ty \r\n\r\rrest");
         let mut all = Vec::new();
         while let Some(line) = lines.next_line().unwrap() {
             all.push(line);
         }
-        assert_eq!(all, ["{\"a\":1}", "", " x\ry "]);
+        assert_eq!(all, ["{\"a\":1}", "", " x\ty ", "", ""]);
+        assert_eq!(lines.finish(), "rest");
+    }
+
+    /// A stream that waits for the caller must not wait for the LF that may never come.
+    #[test]
+    fn a_line_that_ends_with_cr_is_given_at_once_and_its_lf_is_no_line() {
+        let mut events = Events::default();
+        events.push(b"data: a\r\r");
+        assert_eq!(events.next_event(), Ok(Some("a".to_owned())));
+        events.push(b"\n");
+        assert_eq!(events.next_event(), Ok(None));
+        events.push(b"data: b\r");
+        assert_eq!(events.next_event(), Ok(None));
+        events.push(b"\n\r");
+        assert_eq!(events.next_event(), Ok(Some("b".to_owned())));
+        events.push(b"\n");
+        assert_eq!((events.next_event(), events.finish()), (Ok(None), Ok(None)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod http;
 mod json;
 pub mod lines;
 pub mod llm;
+mod mend;
 mod pause;
 mod pcm;
 pub mod pool;

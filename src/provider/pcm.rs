@@ -1,15 +1,19 @@
 //! Sound out of replies. What it is, its first bytes say: a WAV file, raw samples, or something that cannot be
-//! played; what the media type says counts for raw samples only. Silence is no answer either.
+//! played; what the media type says counts for raw samples only. Where it leaves the order of their bytes open, their
+//! sound tells it. Silence is no answer either.
 
 mod kind;
 mod media;
+mod order;
 
 use self::kind::Kind;
+use self::media::Declaration;
 pub(super) use self::media::Declared;
+use self::order::Order;
 use super::refusal;
 use crate::audio::Rate;
 use crate::audio::resample::Resampler;
-use crate::audio::wav::{self, Format};
+use crate::audio::wav::{self, Encoding, Format};
 use crate::job::Failure;
 
 /// Quieter samples are silence, about −60 dBFS: dither, and the noise of a voice that says nothing.
@@ -29,7 +33,7 @@ pub(super) struct Decoder {
 
 #[derive(Debug)]
 enum Stage {
-    /// It is not known yet what this is.
+    /// It is not known yet what this is, or in which order its bytes are.
     Begin(Vec<u8>),
     Raw(Raw, Converter),
     Wav(wav::Stream, Option<Converter>),
@@ -39,6 +43,7 @@ enum Stage {
 #[derive(Debug)]
 struct Raw {
     format: Format,
+    order: Order,
     rest: Vec<u8>,
 }
 
@@ -62,7 +67,7 @@ impl Decoder {
                 begin.extend_from_slice(bytes);
                 match kind::of(begin, false) {
                     None => Vec::new(),
-                    Some(kind) => self.begin(kind)?,
+                    Some(kind) => self.begin(kind, false)?,
                 }
             }
             Stage::Raw(..) | Stage::Wav(..) => self.stage.decode(bytes)?,
@@ -75,7 +80,7 @@ impl Decoder {
         let mut samples = Vec::new();
         if let Stage::Begin(begin) = &self.stage {
             let kind = kind::of(begin, true).filter(|_| !begin.is_empty()).ok_or(Failure::Empty)?;
-            samples = self.begin(kind)?;
+            samples = self.begin(kind, true)?;
         }
         if samples.is_empty() && self.silence.as_ref().is_some_and(Vec::is_empty) {
             return Err(Failure::Empty);
@@ -88,19 +93,22 @@ impl Decoder {
         if self.silence.is_some() { Err(Failure::Silent) } else { Ok(samples) }
     }
 
-    fn begin(&mut self, kind: Kind) -> Result<Vec<i16>, Failure> {
+    /// The first samples, if it is known now how to read them.
+    fn begin(&mut self, kind: Kind, is_over: bool) -> Result<Vec<i16>, Failure> {
         let Stage::Begin(begin) = &mut self.stage else { return Ok(Vec::new()) };
-        let begin = std::mem::take(begin);
-        self.stage = match (kind, &self.declared.other) {
+        let stage = match (kind, &self.declared.other) {
             (Kind::Wav, _) => Stage::Wav(wav::Stream::default(), None),
-            (Kind::Text, _) => return Err(refusal::in_place_of_audio(&begin)),
+            (Kind::Text, _) => return Err(refusal::in_place_of_audio(begin)),
             (Kind::Foreign(name), _) => return Err(foreign(name)),
             (Kind::Raw, Some(other)) => return Err(foreign(other)),
             (Kind::Raw, None) => {
                 let format = self.declared.format;
-                Stage::Raw(Raw { format, rest: Vec::new() }, Converter::new(format.rate))
+                let Some(order) = self.declared.order(begin, is_over) else { return Ok(Vec::new()) };
+                Stage::Raw(Raw { format, order, rest: Vec::new() }, Converter::new(format.rate))
             }
         };
+        let begin = std::mem::take(begin);
+        self.stage = stage;
         self.stage.decode(&begin)
     }
 
@@ -113,6 +121,16 @@ impl Decoder {
             return Ok(self.silence.take().unwrap_or_default());
         }
         if silence.len() > SILENCE_MAX { Err(Failure::Silent) } else { Ok(Vec::new()) }
+    }
+}
+
+impl Declared {
+    /// The order of the bytes of raw samples that begin like this; `None`: more bytes will tell.
+    fn order(&self, begin: &[u8], is_over: bool) -> Option<Order> {
+        match self.order {
+            Declaration::Known(order) => Some(order),
+            Declaration::Ambiguous => order::of(begin, self.format, is_over),
+        }
     }
 }
 
@@ -136,6 +154,9 @@ impl Raw {
         self.rest.extend_from_slice(bytes);
         let frame = self.format.encoding.len() * usize::from(self.format.channels);
         let whole = self.rest.len() - self.rest.len() % frame;
+        if self.order == Order::Big && self.format.encoding == Encoding::Signed16 {
+            self.rest[..whole].as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.reverse());
+        }
         let samples = self.format.decode_mono(&self.rest[..whole]);
         self.rest.drain(..whole);
         samples

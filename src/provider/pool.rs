@@ -23,7 +23,7 @@ pub trait Provider: Send + Sync + 'static {
     type Request: Send + Sync + 'static;
     type Answer: Answer;
 
-    /// Whether an answer with nothing in it is a good one.
+    /// Whether an answer with nothing in it is a good one. One other provider is asked all the same, if there is one.
     const MAY_BE_EMPTY: bool;
 
     /// As configured; names the provider in the call log.
@@ -116,12 +116,24 @@ impl<P: Provider> Pool<P> {
     /// [`Failure::Limited`], if every one of them asked to be left alone.
     pub fn job(&self, request: P::Request) -> Job {
         let members = self.members.clone();
-        let run = Run { members, tried: 0, passed_over: VecDeque::new(), request, stage: Stage::Choosing };
+        let run = Run {
+            members,
+            tried: 0,
+            passed_over: VecDeque::new(),
+            request,
+            found: Found::Nothing,
+            stage: Stage::Choosing,
+        };
         stream::unfold(run, |mut run| async move { run.next().await.map(|event| (event, run)) }).boxed()
     }
 }
 
 impl<P> Member<P> {
+    /// Whether nothing is known against asking it.
+    fn is_usable(&self) -> bool {
+        self.pause.left(now()).is_none() && !self.breaker().is_open()
+    }
+
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         // A breaker is a few counters: it is as good after a panic as before.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
@@ -136,7 +148,16 @@ struct Run<P: Provider> {
     /// Those that are known to fail: tried when no other is left, because a refusal costs less than an answer.
     passed_over: VecDeque<Arc<Member<P>>>,
     request: P::Request,
+    found: Found,
     stage: Stage<P>,
+}
+
+/// What is known of a job without a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// A provider answered well, and with nothing in it.
+    Empty,
 }
 
 enum Stage<P: Provider> {
@@ -185,6 +206,9 @@ impl<P: Provider> Run<P> {
 
     async fn choose(&mut self) -> Option<Event> {
         let Some(member) = self.members.get(self.tried).map(Arc::clone) else {
+            if self.found == Found::Empty {
+                return Some(Event::Done);
+            }
             return match self.passed_over.pop_front() {
                 Some(member) => self.start(Attempt::insist(&member)).await,
                 None => Some(self.wait()),
@@ -255,10 +279,7 @@ impl<P: Provider> Run<P> {
                 self.stage = Stage::Awaiting(attempt, answer);
                 item.is_usage().then(|| item.into())
             }
-            Ok(None) if P::MAY_BE_EMPTY => {
-                self.stage = Stage::Ending;
-                Some(Event::Started { provider: Arc::clone(attempt.succeed().provider.name()) })
-            }
+            Ok(None) if P::MAY_BE_EMPTY => Some(self.take_empty(&attempt.succeed())),
             Ok(None) => Some(self.fail(attempt, Failure::Empty)),
             Err(failure) => Some(self.fail(attempt, failure)),
         }
@@ -282,6 +303,22 @@ impl<P: Provider> Run<P> {
         }
     }
 
+    /// There is nothing in the answer. Another provider may find more and is asked, one and once: mostly there was
+    /// nothing.
+    fn take_empty(&mut self, member: &Member<P>) -> Event {
+        let untried = self.members.get(self.tried..).unwrap_or_default();
+        let other = untried.iter().find(|other| other.is_usable()).filter(|_| self.found == Found::Nothing);
+        if let Some(other) = other.map(Arc::clone) {
+            self.found = Found::Empty;
+            self.members = vec![other];
+            self.tried = 0;
+            self.passed_over.clear();
+            return self.skip(member, Failure::Empty);
+        }
+        self.stage = Stage::Ending;
+        Event::Started { provider: Arc::clone(member.provider.name()) }
+    }
+
     /// Whether no other provider is left for this job.
     fn is_last(&self) -> bool {
         self.tried >= self.members.len() && self.passed_over.is_empty()
@@ -298,12 +335,15 @@ impl<P: Provider> Run<P> {
     }
 }
 
-/// What one caller says may be withheld from them, or be too long; that must not close the service to all others.
-/// A service that says when to come again is left alone until then, and works.
+/// What one caller says may be withheld from them, or be too long, or want a longer answer than the operator allows;
+/// that must not close the service to all others. A service that says when to come again is left alone until then, and works.
 const fn says_nothing_of_the_service(failure: &Failure) -> bool {
     matches!(
         failure,
-        Failure::Blocked { .. } | Failure::Limited { .. } | Failure::Refused { status: 413, .. }
+        Failure::Blocked { .. }
+            | Failure::Limited { .. }
+            | Failure::Unfinished { .. }
+            | Failure::Refused { status: 413, .. }
     )
 }
 
@@ -485,6 +525,54 @@ mod tests {
     #[tokio::test]
     async fn silence_that_was_transcribed_is_a_result_without_text() {
         assert_eq!(run::<true>(&pool([says(&[])])).await, ["started p0", "done"]);
+    }
+
+    #[rstest]
+    #[case::the_other_finds_words(
+        vec![says(&[]), says(&[text("a")]), says(&[text("b")])],
+        &["skipped p0 empty", "started p1", "text a", "done"]
+    )]
+    #[case::the_other_finds_none(
+        vec![says(&[]), says(&[]), says(&[text("b")])],
+        &["skipped p0 empty", "started p1", "done"]
+    )]
+    #[case::the_other_fails(
+        vec![says(&[]), Script::Refuses(Failure::ConnectTimeout), says(&[text("b")])],
+        &["skipped p0 empty", "skipped p1 connect_timeout", "done"]
+    )]
+    #[case::the_other_wants_to_be_left_alone(vec![says(&[]), limited(2000)], &["skipped p0 empty", "skipped p1 limited", "done"])]
+    #[case::the_first_failed(
+        vec![Script::Refuses(Failure::ConnectTimeout), says(&[])],
+        &["skipped p0 connect_timeout", "started p1", "done"]
+    )]
+    #[tokio::test]
+    async fn where_one_provider_finds_nothing_one_other_is_asked(
+        #[case] scripts: Vec<Script>,
+        #[case] expected: &[&str],
+    ) {
+        assert_eq!(run::<true>(&pool(scripts)).await, expected);
+    }
+
+    #[tokio::test]
+    async fn an_empty_answer_is_no_failure_of_its_provider_and_a_broken_one_is_not_asked_for_it() {
+        let pool = pool::<true>([says(&[]), Script::Refuses(Failure::FirstByteTimeout)]);
+        for _ in 0..crate::breaker::FAILURES_MAX {
+            assert_eq!(run(&pool).await, ["skipped p0 empty", "skipped p1 first_byte_timeout", "done"]);
+        }
+        for _ in 0..3 {
+            assert_eq!(run(&pool).await, ["started p0", "done"]);
+        }
+        assert_eq!(pool.health().map(|(_, is_open)| is_open).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_long_does_not_close_the_service() {
+        let unfinished = Failure::Unfinished { reason: "length".into() };
+        let pool = pool::<false>([Script::Answers(vec![text("a")], Some(unfinished))]);
+        for _ in 0..20 {
+            let told = ["started p0", "text a", "p0 broke off unfinished", "failed unfinished"];
+            assert_eq!(run(&pool).await, told);
+        }
     }
 
     #[tokio::test(start_paused = true)]

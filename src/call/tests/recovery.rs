@@ -376,6 +376,30 @@ fn a_refused_call_is_carried_by_the_fallback() {
     assert!(world.heard().len() >= 16_000);
 }
 
+/// A caller in whose speech no words are recognised is asked to say it again, and no cover is heard for it: not then,
+/// and not for the noises after it.
+#[test]
+fn a_caller_who_was_not_understood_is_asked_once_and_hears_no_cover() {
+    let mut world = World::with(Agent { greeting: Greeting::None, ..Agent::default() }, services(1, true));
+    world.start_stream(start());
+    world.refuse(403);
+    for _ in 0..3 {
+        for _ in 0..25 {
+            world.caller(&loud());
+        }
+        world.caller_listens(1000);
+        let (stt, _) = world.started_job(job::Kind::Transcribe).expect("the sound is transcribed");
+        world.job(stt, job::Event::Done);
+        world.caller_listens(15_000);
+        let turns = world.turns();
+        let asked = turns.iter().filter(|turn| turn.text.contains("say that again")).count();
+        assert_eq!((asked, turns.len()), (1, 1), "once, and not for the noises after it");
+        assert!(!world.event_kinds().contains(&"cover"), "{:?}", world.events());
+    }
+    assert_eq!(world.event_kinds().iter().filter(|kind| **kind == "job_failed").count(), 1);
+    assert_eq!(world.rungs(), ["fallback"]);
+}
+
 #[test]
 fn a_fallback_that_fails_too_ends_with_the_apology_and_cancels_its_jobs() {
     let mut world = World::with(

@@ -5,6 +5,9 @@ use super::{Found, Mode, Place, View};
 /// A longer one is no tag.
 const TAG_MAX: usize = 300;
 
+/// A longer one is no token, bytes.
+const TOKEN_MAX: usize = 50;
+
 /// A message of the harmony format has a head no longer than this.
 const HEAD_MAX: usize = 300;
 
@@ -100,6 +103,11 @@ pub(super) const fn react() -> Mode {
     Ends::any(&["final answer:"])
 }
 
+/// Hidden up to the end of an environment of LaTeX.
+pub(super) fn environment(name: &str) -> Mode {
+    Mode::Hidden(Ends { own: format!("\\end{{{name}}}"), others: &[], is_kept: false })
+}
+
 /// Hidden up to the end of a block of code.
 pub(super) const fn code() -> Mode {
     Ends::any(&["```"])
@@ -115,11 +123,26 @@ pub(super) fn find(view: View<'_>) -> Found {
     match (begin.next(), begin.next()) {
         (Some('<'), None) if !view.is_over => Found::More,
         (Some('<'), Some('|' | '｜')) => token(view),
+        (Some('<'), Some('<')) => system(view),
         (Some('<'), Some('!')) => comment(view),
         (Some('<'), Some(c)) if c == '/' || c.is_ascii_alphabetic() => tag(view),
         (Some('◁'), _) => kimi(view),
         (Some('['), _) => bracket(view),
         _ => Found::No,
+    }
+}
+
+/// `<<SYS>>` of Llama 2, around the instruction.
+fn system(view: View<'_>) -> Found {
+    let (open, end) = ("<<SYS>>", "<</SYS>>");
+    if begins(view.text, open) {
+        Found::Skip(open.len(), Ends::any(&["<</SYS>>"]))
+    } else if begins(view.text, end) {
+        Found::Text(end.len(), String::new())
+    } else if !view.is_over && (begins(open, view.text) || begins(end, view.text)) {
+        Found::More
+    } else {
+        Found::No
     }
 }
 
@@ -134,7 +157,14 @@ fn bracket(view: View<'_>) -> Found {
         "TOOL_CALLS" | "TOOL_CALL" | "TOOL_REQUEST" => Found::Skip(view.text.len(), Mode::Rest),
         "THINK" => Found::Skip(end + 1, Ends::any(THOUGHT_ENDS)),
         "/THINK" => close(end + 1, view),
-        "INST" | "/INST" | "ARGS" | "BOS" | "EOS" | "SYS" | "/SYS" => Found::Text(end + 1, String::new()),
+        "AVAILABLE_TOOLS" => Found::Skip(end + 1, Ends::any(&["[/AVAILABLE_TOOLS]"])),
+        "TOOL_RESULTS" => Found::Skip(end + 1, Ends::any(&["[/TOOL_RESULTS]"])),
+        "SYSTEM_PROMPT" => Found::Skip(end + 1, Ends::any(&["[/SYSTEM_PROMPT]"])),
+        // The next turn of the caller, which the model made up.
+        "INST" if view.place != Place::TextStart => Found::Skip(end + 1, Ends::any(&["[/INST]"])),
+        "INST" | "/INST" | "ARGS" | "BOS" | "EOS" | "PAD" | "UNK" | "SEP" | "CLS" | "SYS" | "/SYS" => {
+            Found::Text(end + 1, String::new())
+        }
         _ => Found::No,
     }
 }
@@ -166,11 +196,13 @@ fn comment(view: View<'_>) -> Found {
 /// A token of a chat format, `<|im_end|>`. Some write one bar, or wide ones.
 fn token(view: View<'_>) -> Found {
     let Some(end) = view.text.find('>') else {
-        return unfinished(view);
+        let is_name = |c: char| c.is_alphanumeric() || matches!(c, '|' | '｜' | '▁' | '_' | '-' | ' ');
+        let may_be = view.text.len() < TOKEN_MAX && view.text[1..].chars().all(is_name);
+        return if may_be && !view.is_over { Found::More } else { unfinished(view) };
     };
     let len = end + 1;
     let inner = &view.text[1..end];
-    let name = inner.trim_matches(['|', '｜']).to_lowercase();
+    let name = inner.trim_matches(['|', '｜']).trim().to_lowercase();
     if name.is_empty() || name.len() > 40 || name.contains(char::is_whitespace) {
         return Found::No;
     }
@@ -179,6 +211,10 @@ fn token(view: View<'_>) -> Found {
         "channel" if inner.ends_with('|') => harmony(view, len),
         "channel" => Found::Skip(len, Ends::any(&["<channel|>"])),
         "start" | "im_start" | "start_header_id" | "start_of_role" => Found::Skip(len, Mode::Role),
+        "user" | "human" | "system" | "observation" => match view.place {
+            Place::TextStart => Found::Skip(len, Ends::any(&["<|assistant|>"])),
+            Place::LineStart | Place::Inside => Found::Skip(view.text.len(), Mode::Rest),
+        },
         "python_tag" => Found::Skip(view.text.len(), Mode::Rest),
         _ if name.contains("tool") && !is_end => Found::Skip(view.text.len(), Mode::Rest),
         _ if (name.contains("think") || name.contains("thought")) && !is_end => {

@@ -1,19 +1,20 @@
-//! What is anywhere in a line: links, addresses, citations, emphasis, code, entities, stage directions.
+//! What is anywhere in a line: links, addresses, citations, emphasis, code, formulas, entities, stage directions.
 
-use super::{Found, View, hidden, stage};
+use super::{Found, View, bracket, hidden, math, stage};
 
 /// A longer one is no link.
-const LINK_MAX: usize = 500;
-const URL_MAX: usize = 2048;
+pub(super) const LINK_MAX: usize = 500;
+pub(super) const URL_MAX: usize = 2048;
 /// A longer one is no remark.
-const REMARK_MAX: usize = 60;
+pub(super) const REMARK_MAX: usize = 60;
 
 /// Names of what is written in a block of code and may all the same be the answer.
 const PROSE: [&str; 6] = ["", "text", "txt", "markdown", "md", "plaintext"];
 
 pub(super) fn find(view: View<'_>) -> Found {
     match view.text.chars().next() {
-        Some('[') => bracket(view),
+        Some(' ') if view.last.is_some_and(char::is_alphanumeric) => space(view),
+        Some('[') => bracket::bracket(view),
         Some('!') => image(view),
         Some('(') => remark(view),
         Some('*') => star(view),
@@ -24,47 +25,28 @@ pub(super) fn find(view: View<'_>) -> Found {
         Some('&') => entity(view),
         Some(':' | ';') => emoticon(view),
         Some('\\') => escape(view),
-        Some('【') => citation(view),
+        Some('$') => math::dollar(view),
+        Some('【') => bracket::wide(view),
         Some('\u{E200}') => Found::Skip('\u{E200}'.len_utf8(), hidden::citation()),
         Some('h' | 'H' | 'w' | 'W') if view.is_at_word() => url(view),
         _ => Found::No,
     }
 }
 
-/// `[text](address)` is its text; `[1]`, `[^1]`, `[4†source]` and `[laughs]` are nothing; `[sic]` is what it is.
-fn bracket(view: View<'_>) -> Found {
-    let Some(end) = view.text.find(']') else {
-        return unless_long(view, LINK_MAX);
+/// The space before what is not spoken goes too: `a room [1].` is `a room.`
+fn space(view: View<'_>) -> Found {
+    let rest = View { text: &view.text[1..], last: Some(' '), ..view };
+    let found = match rest.text.chars().next() {
+        None if !view.is_over => Found::More,
+        Some('[') => bracket::bracket(rest),
+        Some('【') => bracket::wide(rest),
+        Some('(') => remark(rest),
+        Some(_) | None => Found::No,
     };
-    let (content, after) = (&view.text[1..end], &view.text[end + 1..]);
-    if content.contains('\n') {
-        return Found::No;
-    }
-    let is_note = |text: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | ' ' | '-' | '–'))
-    };
-    let target = match after.chars().next() {
-        None if !view.is_over => return Found::More,
-        Some('(') => Some(')'),
-        Some('[') => Some(']'),
-        _ => None,
-    };
-    let is_attached = view.last.is_some_and(|c| !c.is_whitespace());
-    let is_cited = content.contains('†') || content.starts_with('^') || (is_note(content) && is_attached);
-    if let Some(close) = target.filter(|close| !is_cited || *close == ')') {
-        return match after[1..].find(close) {
-            Some(at) => {
-                let text = if is_cited { String::new() } else { content.to_owned() };
-                Found::Again(end + 1 + at + 2, text)
-            }
-            None => unless_long(view, URL_MAX),
-        };
-    }
-    let is_box = matches!(content, " " | "x" | "X");
-    if is_cited || is_box || stage::is_direction(content) {
-        Found::Text(end + 1, String::new())
-    } else {
-        Found::No
+    match found {
+        Found::More => Found::More,
+        Found::Text(len, text) if text.is_empty() => Found::Text(1 + len, text),
+        Found::No | Found::Text(..) | Found::Again(..) | Found::Skip(..) | Found::Retract(_) => Found::No,
     }
 }
 
@@ -169,11 +151,16 @@ fn bar(view: View<'_>) -> Found {
 }
 
 fn escape(view: View<'_>) -> Found {
+    let found = math::backslash(view);
+    if found != Found::No {
+        return found;
+    }
     view.once_known(1, || match view.text.chars().nth(1) {
         Some('n') if view.text.len() == 2 && !view.is_over => Found::More,
         Some('n') if !view.text[2..].starts_with(|c: char| c.is_lowercase()) => {
             Found::Text(2, "\n".to_owned())
         }
+        Some('`') => Found::Text(2, String::new()),
         Some(c) if c.is_ascii_punctuation() => Found::Text(2, c.to_string()),
         _ => Found::No,
     })
@@ -259,14 +246,6 @@ fn emoticon(view: View<'_>) -> Found {
     }
 }
 
-/// `【4†source】`; in other places these brackets are text.
-fn citation(view: View<'_>) -> Found {
-    let Some(end) = view.text.find('】') else { return unless_long(view, REMARK_MAX) };
-    let content = &view.text['【'.len_utf8()..end];
-    let is_citation = content.contains('†') || content.chars().all(|c| c.is_ascii_digit() || c == ':');
-    if is_citation { Found::Text(end + '】'.len_utf8(), String::new()) } else { Found::No }
-}
-
 /// An address is the name of its host: the rest cannot be understood.
 fn url(view: View<'_>) -> Found {
     let begin: String = view.text.chars().take(8).flat_map(char::to_lowercase).collect();
@@ -290,6 +269,6 @@ fn url(view: View<'_>) -> Found {
 }
 
 /// It may yet become one, unless it is over or too long for it.
-fn unless_long(view: View<'_>, max: usize) -> Found {
+pub(super) fn unless_long(view: View<'_>, max: usize) -> Found {
     if view.is_over || view.text.len() > max || view.text.contains('\n') { Found::No } else { Found::More }
 }

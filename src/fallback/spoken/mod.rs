@@ -1,5 +1,5 @@
 //! Takes out of a model's text what is not for ears: thoughts, calls of tools, tokens of a chat format, markup,
-//! addresses, stage directions, emoji. What remains is spoken and is what the call log has. Knows nothing of
+//! addresses, citations, formulas, stage directions, emoji. What remains is spoken and is what the call log has. Knows nothing of
 //! sentences.
 //!
 //! The text is taken character by character, so that it does not matter in which pieces it comes. A character that
@@ -9,16 +9,21 @@
 //! char → hidden (tags, tokens) → line (what only a line begins with) → inline (the rest) → emoji, invisible → out
 //! ```
 
+mod bracket;
 mod hidden;
 mod inline;
 mod json;
 mod line;
+mod math;
 pub(super) mod stage;
 
 pub(super) use self::inline::decoded;
 
 /// Text that may wait for its meaning, bytes: the longest call of a tool that is read as a whole.
 const PENDING_MAX: usize = 8 * 1024;
+
+/// Bytes kept of the last word. Those that are looked for are shorter.
+const WORD_MAX: usize = 24;
 
 /// Cleans one text.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub struct Cleaner {
     last: Option<char>,
     /// The last one that is no whitespace.
     solid: Option<char>,
+    /// The last word, as far as it is no longer than [`WORD_MAX`].
+    word: String,
     /// The last character was an emoji: what joins or colours it goes too.
     is_after_emoji: bool,
 }
@@ -90,6 +97,7 @@ struct View<'a> {
     place: Place,
     last: Option<char>,
     solid: Option<char>,
+    word: &'a str,
 }
 
 impl Default for Cleaner {
@@ -100,8 +108,15 @@ impl Default for Cleaner {
 
 impl Cleaner {
     pub const fn new() -> Self {
-        let (mode, place) = (Mode::Text, Place::TextStart);
-        Self { mode, pending: String::new(), place, last: None, solid: None, is_after_emoji: false }
+        Self {
+            mode: Mode::Text,
+            pending: String::new(),
+            place: Place::TextStart,
+            last: None,
+            solid: None,
+            word: String::new(),
+            is_after_emoji: false,
+        }
     }
 
     /// Takes the next character; what is to be spoken is appended to `out`. A line ends with `\n`.
@@ -145,12 +160,18 @@ impl Cleaner {
     }
 
     fn find(&self, is_over: bool) -> Found {
-        let (text, place, last, solid) = (&*self.pending, self.place, self.last, self.solid);
-        let view = View { text, is_over, place, last, solid };
+        let view = View {
+            text: &self.pending,
+            is_over,
+            place: self.place,
+            last: self.last,
+            solid: self.solid,
+            word: &self.word,
+        };
         match &self.mode {
             Mode::Hidden(ends) => ends.find(view),
             Mode::Role => hidden::role(view),
-            Mode::Rest => Found::Skip(text.len(), Mode::Rest),
+            Mode::Rest => Found::Skip(self.pending.len(), Mode::Rest),
             Mode::Text => {
                 let rules = [hidden::find, line::find, inline::find];
                 rules.iter().map(|rule| rule(view)).find(|found| *found != Found::No).unwrap_or(Found::No)
@@ -175,6 +196,14 @@ impl Cleaner {
             (c, place) if c.is_whitespace() => place,
             _ => Place::Inside,
         };
+        if c.is_alphanumeric() {
+            if !self.last.is_some_and(char::is_alphanumeric) {
+                self.word.clear();
+            }
+            if self.word.len() < WORD_MAX {
+                self.word.push(c);
+            }
+        }
         self.last = Some(c);
         self.solid = Some(c).filter(|c| !c.is_whitespace()).or(self.solid);
         out.push(c);
@@ -213,11 +242,12 @@ const fn is_joiner(c: char) -> bool {
     c == '\u{200D}'
 }
 
-/// Without width and without a sound: hyphens that may be, marks of direction, byte order marks, private use.
+/// Without width and without a sound: hyphens that may be, marks of direction, byte order marks, private use, and what
+/// stands for bytes that were no character.
 pub(super) const fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{AD}' | '\u{61C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}'
-        | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFC}' | '\u{E000}'..='\u{F8FF}')
+        | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFD}' | '\u{E000}'..='\u{F8FF}')
 }
 
 #[cfg(test)]

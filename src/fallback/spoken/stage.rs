@@ -118,7 +118,7 @@ const ACTIONS: [&str; 44] = [
 ];
 
 /// Sounds that a recogniser writes down. Prefixes, lower case.
-const SOUNDS: [&str; 38] = [
+const SOUNDS: [&str; 39] = [
     "music",
     "musik",
     "música",
@@ -142,6 +142,7 @@ const SOUNDS: [&str; 38] = [
     "no speech",
     "nospeech",
     "no audio",
+    "no sound",
     "clear",
     "speaking",
     "speaks",
@@ -185,8 +186,8 @@ pub(in crate::fallback) fn is_sound(remark: &str) -> bool {
     let is_sound = |word: &String| SOUNDS.iter().any(|begin| word.starts_with(begin));
     let ends = [words.first(), words.last()];
     is_direction(remark)
-        || (is_remark(remark, &words) && ends.into_iter().flatten().any(is_sound))
-        || SOUNDS.contains(&&*words.join(" "))
+        || (is_remark(remark, &words)
+            && (ends.into_iter().flatten().any(is_sound) || is_sound(&words.join(" "))))
 }
 
 fn is_remark(remark: &str, words: &[String]) -> bool {
@@ -235,6 +236,9 @@ mod tests {
     #[case("upbeat music", true)]
     #[case("speaking in foreign language", true)]
     #[case("phone ringing", true)]
+    #[case("no speech detected", true)]
+    #[case("no audio", true)]
+    #[case("no problem at all", false)]
     #[case("the blue one", false)]
     fn a_sound_is_told_from_words(#[case] remark: &str, #[case] is_one: bool) {
         assert_eq!(is_sound(remark), is_one);

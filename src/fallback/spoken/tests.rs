@@ -93,6 +93,22 @@ fn only_what_is_spoken_remains(#[case] text: &str, #[case] expected: &str) {
 #[case::an_image("![a room](https://example.com/a.png)We have a room.")]
 #[case::citations("We have【4†source】 a room[1][^2].")]
 #[case::linked_citations("We have[1](https://a.b/c) a room[2, 3].")]
+#[case::citations_in_a_row("We have a room[1][2][3].")]
+#[case::citations_after_a_space("We have a room [1][2].")]
+#[case::citations_with_spaces("We have a room [1] [2].")]
+#[case::a_citation_alone("We have a room [1].")]
+#[case::several_in_one("We have a room [1, 2-4].")]
+#[case::deepseek_citations("We have[citation:3] a room [citation:1][citation:2].")]
+#[case::gemini_citations("[cite_start]We have a room [cite: 1, 2].")]
+#[case::azure_citations("We have a room[doc1][doc2].")]
+#[case::perplexity_citations("We have a room[web:1].")]
+#[case::search_citations("We have a room [turn0search1].")]
+#[case::named_sources("We have a room [Source 1] [ref. 2].")]
+#[case::wide_named("We have【citation:1】 a room【3:0†file.pdf】【7】.")]
+#[case::footnotes("We have[^1] a room[^note].\n\n[^1]: See https://example.com.\n[^note]: Or not.")]
+#[case::a_definition("We have a [room][1].\n\n[1]: https://example.com \"Rooms\"")]
+#[case::double_brackets("We have a room [[1]](https://example.com)[[2]].")]
+#[case::a_linked_number("We have a room [1](https://example.com/a).")]
 #[case::citations_of_private_use("We have a room\u{E200}cite\u{E202}turn0search0\u{E201}.")]
 #[case::a_content_reference("We have a room:contentReference[oaicite:0]{index=0}.")]
 #[case::an_action("*smiles warmly* We have a room.")]
@@ -103,9 +119,26 @@ fn only_what_is_spoken_remains(#[case] text: &str, #[case] expected: &str) {
 #[case::ssml("<speak>We <break time=\"1s\"/>have <emphasis level=\"strong\">a room</emphasis>.</speak>")]
 #[case::html("<p>We have<br/>a <b>room</b>.</p><!-- none -->")]
 #[case::entities("We&nbsp;have a room&#46;")]
+#[case::no_characters("We ha\u{FFFD}ve a room\u{FFFD}\u{FFFD}.")]
 #[case::zero_width("We ha\u{200B}ve a\u{FEFF} ro\u{AD}om\u{2060}.")]
 #[case::tokens("<s>We have a room.</s><|im_end|><|endoftext|><|eot_id|>")]
 #[case::chatml("<|im_start|>assistant\nWe have a room.<|im_end|>\n<|im_start|>user\nGood.")]
+#[case::instructions("[INST]We have a room.[/INST]")]
+#[case::instructions_with_spaces("[INST] We have a room. [/INST]")]
+#[case::an_end_of_instructions("[/INST] We have a room.")]
+#[case::the_next_instructions("We have a room. [INST] Good. [/INST]")]
+#[case::a_system_message("<<SYS>>\nYou are an agent.\n<</SYS>>\n\nWe have a room.")]
+#[case::a_system_message_in_instructions("[INST] <<SYS>>Be brief.<</SYS>> We have a room. [/INST]")]
+#[case::an_end_of_a_system_message("<</SYS>>We have a room.")]
+#[case::mistral_prompt(
+    "[SYSTEM_PROMPT]Be brief.[/SYSTEM_PROMPT][AVAILABLE_TOOLS][{}][/AVAILABLE_TOOLS]We have a room."
+)]
+#[case::spaced_tokens("<| im_start |>assistant\nWe have a room.<| im_end |>")]
+#[case::zephyr("<|assistant|>\nWe have a room.</s>\n<|user|>\nGood.")]
+#[case::an_echo("<|system|>\nBe brief.<|user|>\nA room?<|assistant|>\nWe have a room.")]
+#[case::other_tokens("<|begin_of_text|>We have a room.<|end_of_text|><|fim_middle|><|eom_id|><eos><pad>")]
+#[case::an_environment("We have \\begin{align}a &= b\\\\c\\end{align}a room.")]
+#[case::a_sum("We have a room$$\\sum_{i=1}^n i$$.")]
 #[case::llama_header("<|start_header_id|>assistant<|end_header_id|>\n\nWe have a room.<|eot_id|>")]
 #[case::gemma_turn("<start_of_turn>model\nWe have a room.<end_of_turn>")]
 #[case::an_answer_tag("<answer>We have a room.</answer>")]
@@ -113,6 +146,7 @@ fn only_what_is_spoken_remains(#[case] text: &str, #[case] expected: &str) {
 #[case::a_bold_role("**Assistant:** We have a room.")]
 #[case::the_other_side("We have a room.\nUser: Good.\nAssistant: Fine.")]
 #[case::escapes("We have a room\\.")]
+#[case::escaped_code("We have \\`a room\\`.")]
 #[case::strikes("We have ~~~~a room.")]
 #[case::faces("We have a room. :) :smile: ;-)")]
 #[case::a_setext_heading("We have a room.\n=====")]
@@ -130,6 +164,20 @@ fn what_is_not_for_ears_is_not_spoken(#[case] text: &str) {
 #[case::a_placeholder("Dear [Your Name], hello.")]
 #[case::companies("R&D, AT&T; Smith & Sons")]
 #[case::time("At 10:30: the train; then go.")]
+#[case::a_price("It is $5.")]
+#[case::two_prices("It is $5 and $10, or $5-$10, $5/$6.")]
+#[case::many_prices("It is $5, $6.50, and $1,000 (about A$7 or US$8).")]
+#[case::a_price_a_night("It is $90 a night, or $600 a week for 2.")]
+#[case::a_price_behind("From $5 or 6$ on.")]
+#[case::a_range("It is $5–$10; then $5!")]
+#[case::a_range_of_words("It is $5M to $6M.")]
+#[case::cheap("A $$ place.")]
+#[case::dear("It is $$$ here, $$ there.")]
+#[case::a_dollar("One $ is a dollar, two $ are more.")]
+#[case::other_currencies("It is R$5, US$6 and NT$7.")]
+#[case::a_variable("Set $HOME and $PATH.")]
+#[case::a_shift("Take a << b and c >> d.")]
+#[case::a_path("It is in C:\\temp\\new.")]
 #[case::approximately("It takes ~5 minutes.")]
 #[case::quotes("She said \"yes\" and ‘no’.")]
 #[case::money("It costs $5.50, 50% off, #1 of 2.")]
@@ -165,7 +213,31 @@ fn words_stay_as_they_are(#[case] text: &str) {
 #[case::a_linked_address("See [https://example.com/a](https://example.com/a).", "See example.com.")]
 #[case::a_task("- [ ] Call\n- [x] Book", "Call Book")]
 #[case::literal_line_ends("One.\\nTwo.", "One. Two.")]
-#[case::a_note_in_words("Press [1] for yes.", "Press [1] for yes.")]
+#[case::a_key("Press [1] for yes.", "Press 1 for yes.")]
+#[case::keys("Press [1] or [2], option [3].", "Press 1 or 2, option 3.")]
+#[case::a_key_in_german("Drücken Sie [1] oder [2].", "Drücken Sie 1 oder 2.")]
+#[case::keys_in_a_row("Dial [1] [2].", "Dial 1 2.")]
+#[case::a_code("Your code is [4711].", "Your code is 4711.")]
+#[case::a_long_number("We took [4711].", "We took 4711.")]
+#[case::a_menu("[1] Sales\n[2] Help", "1 Sales 2 Help")]
+#[case::a_menu_with_colons("[1]: Sales\n[2]: Help", "1: Sales 2: Help")]
+#[case::a_list_of_numbers("They are [1, 2, 3].", "They are 1, 2, 3.")]
+#[case::names_of_several_letters("It is \\(AB = mc^2\\) and $$ AB = 5 $$.", "It is AB = mc² and AB = 5.")]
+#[case::a_formula_at_the_end("It is $x$", "It is x")]
+#[case::a_formula_that_is_cut("It is \\(x + ", "It is (x +")]
+#[case::a_citation_after_a_key("Press 1[2] or so [3].", "Press 1 or so.")]
+#[case::a_formula("It is $x^2$ or $5$.", "It is x² or 5.")]
+#[case::a_formula_with_a_price("It is $n$ times $5 and $10.", "It is n times $5 and $10.")]
+#[case::an_equation("It is $E = mc^2$, $2 + 2 = 4$.", "It is E = mc², 2 + 2 = 4.")]
+#[case::a_fraction("It is \\(\\frac{1}{2} \\times 4\\).", "It is 1/2 × 4.")]
+#[case::a_display("It is\n\\[ x_1 \\leq \\sqrt{16} \\]\nor so.", "It is x1 ≤ √16 or so.")]
+#[case::dollars_around("It is $$a^{10} + b$$ now.", "It is a¹⁰ + b now.")]
+#[case::words_in_a_formula("It is \\(\\text{speed} = 5\\,\\text{km}\\).", "It is speed = 5 km.")]
+#[case::a_box("It is \\boxed{42}.", "It is 42.")]
+#[case::a_command("It is 5 \\times 3 or \\frac{1}{2}.", "It is 5 × 3 or 1/2.")]
+#[case::degrees("It is $20^\\circ$ and 5\\%.", "It is 20° and 5%.")]
+#[case::an_escaped_price("It is \\$5 and \\$10.", "It is $5 and $10.")]
+#[case::escaped_brackets("Call \\(555\\) 0123.", "Call 555 0123.")]
 #[case::nothing_but_thought("<think>Hm. They want", "")]
 #[case::nothing_but_a_cut_tag("<tool_c", "")]
 #[case::nothing_but_a_call("{\"name\": \"book\", \"argum", "")]
@@ -201,6 +273,18 @@ fn what_waits_for_its_meaning_is_bounded() {
         "【",
         "![",
         ":a",
+        "$x",
+        "$$x",
+        "\\(x",
+        "\\[",
+        "\\frac{",
+        "\\begin{",
+        " [",
+        "[1",
+        "[1][",
+        "[[1]](",
+        "<<SYS>>",
+        "[INST]",
     ] {
         let (mut cleaner, mut out) = (Cleaner::new(), String::new());
         for c in begin.chars().chain("x".repeat(3 * PENDING_MAX).chars()) {
@@ -217,6 +301,8 @@ fn text() -> impl Strategy<Value = String> {
         6 => prop::sample::select(vec![
             "<think>", "</think>", "<", ">", "<|channel|>final<|message|>", "<|end|>", "[", "](http://a.b/c)", "]", "*",
             "**", "_", "(laughs)", "(", ")", "`", "```\n", "|", "\n", "\n- ", "{\"a\":", "}", "&amp;", "&", "【1†a】",
+            "$", "$$", "$5", "\\(", "\\)", "\\[", "\\]", "\\frac{1}{2}", "^2", "{", "[1]", "[1][2]", "[^1]: ", "[[1]]",
+            "[citation:3]", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<|im_start|>", "<|user|>", "Press ",
             "https://x.y/z", ":", ";", ":)", "\\", "👋", "Assistant:", "\nUser:", "1", "2 * 3", "。", "ä", "!", "~~",
         ]).prop_map(str::to_owned),
         1 => any::<char>().prop_map(String::from),

@@ -194,6 +194,7 @@ fn replies_are_in_order(world: &World) -> Result<(), TestCaseError> {
             | Output::Cancel(_)
             | Output::WantsReply
             | Output::Misheard
+            | Output::Noise
             | Output::SpeechLost(_)
             | Output::Note(..)
             | Output::Failed { .. } => {}

@@ -62,9 +62,9 @@ fn words(block: Option<&Value>) -> String {
     text.unwrap_or_default().to_owned()
 }
 
+/// `None` for a good end: `message_stop` follows.
 fn end(stop: Option<&Value>) -> Option<End> {
-    let reason = json::reason(stop?.get("stop_reason"));
-    reason.filter(|reason| *reason == "refusal").map(|reason| End::Withheld(reason.to_owned()))
+    json::reason(stop?.get("stop_reason")).map(End::of).filter(|end| *end != End::Spoken)
 }
 
 /// Counts of the whole answer so far; those of `message_start` hold one token of output or so.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::piece::{End, Fault, Piece, Usage};
+use super::piece::{End, Fault, Piece, Short, Usage};
 use super::turns::turns;
 use crate::dialogue::Speaker;
 use crate::job::{Failure, Prompt};
@@ -47,7 +47,11 @@ pub(super) fn decode(frame: &Value) -> Result<Piece, Fault> {
         Ok(reply) => reply,
         Err(Failure::Blocked { reason }) => {
             let text = json::words(frame.pointer("/candidates/0/content/parts"));
-            return Ok(Piece { text, usage: Usage::default(), end: Some(End::Withheld(reason)) });
+            return Ok(Piece {
+                text,
+                usage: Usage::default(),
+                end: Some(End::Short(Short::Withheld(reason))),
+            });
         }
         Err(failure) => return Err(Fault::Failed(failure)),
     };
@@ -59,6 +63,6 @@ pub(super) fn decode(frame: &Value) -> Result<Piece, Fault> {
             prompt: reply.count("promptTokenCount"),
             response: counts.into_iter().flatten().reduce(u64::saturating_add),
         },
-        end: reply.reason().map(|_| End::Spoken),
+        end: reply.reason().map(End::of),
     })
 }

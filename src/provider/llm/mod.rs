@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
+pub(in crate::provider) use self::openai::is_last;
 use self::opening::Habit;
 use self::piece::{End, Fault, Piece};
 pub use self::reply::Reply;
@@ -152,7 +153,7 @@ impl Kind {
     /// What a frame says: usually one document, and several where a server puts them together.
     fn decode(self, frame: &str) -> Result<Piece, Fault> {
         let mut all = Piece::default();
-        if openai::is_last(frame) {
+        if is_last(frame) {
             all.end = Some(End::Last);
             return Ok(all);
         }

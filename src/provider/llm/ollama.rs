@@ -30,6 +30,12 @@ pub(super) fn decode(frame: &Value) -> Piece {
             prompt: json::count(frame.get("prompt_eval_count")),
             response: json::count(frame.get("eval_count")),
         },
-        end: json::is_true(frame.get("done")).then_some(End::Last),
+        end: json::is_true(frame.get("done")).then(|| end(frame)),
     }
+}
+
+/// A good end is the last frame.
+fn end(frame: &Value) -> End {
+    let short = json::reason(frame.get("done_reason")).map(End::of).filter(|end| *end != End::Spoken);
+    short.unwrap_or(End::Last)
 }

@@ -27,7 +27,7 @@ pub(super) fn body(model: &str, max_tokens: u32, prompt: &Prompt) -> Value {
 }
 
 /// Whether a frame is the one after the last; some put it into quotes.
-pub(super) fn is_last(frame: &str) -> bool {
+pub(in crate::provider) fn is_last(frame: &str) -> bool {
     frame.trim().trim_matches('"').eq_ignore_ascii_case(LAST)
 }
 
@@ -46,15 +46,11 @@ pub(super) fn decode(frame: &Value) -> Piece {
     Piece {
         text: json::words(content),
         usage: Usage { prompt: count("prompt_tokens"), response: count("completion_tokens") },
-        end: refusal.map(|_| End::Withheld("refusal".to_owned())).or_else(|| finish.map(end)),
+        end: refusal.map(|_| "refusal").or(finish).map(End::of),
     }
 }
 
 /// Other choices were not asked for.
 fn is_first(choice: &&Value) -> bool {
     choice.get("index").is_none_or(|index| index.is_null() || json::count(Some(index)) == Some(0))
-}
-
-fn end(reason: &str) -> End {
-    if reason == "content_filter" { End::Withheld(reason.to_owned()) } else { End::Spoken }
 }

@@ -62,6 +62,11 @@ impl Opening {
         self.release()
     }
 
+    /// Whether a word came that is spoken.
+    pub(super) fn has_words(&self) -> bool {
+        self.stage == Stage::Begun
+    }
+
     fn follow(&mut self, flow: Flow) {
         if flow == Flow::Retract {
             self.habit.0.store(true, Ordering::Relaxed);

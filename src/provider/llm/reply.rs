@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::super::http::Body;
 use super::super::lines::{Error, Events, Lines};
+use super::super::mend::Halves;
 use super::super::pool::{Answer, Item};
 use super::super::service;
 use super::Kind;
@@ -33,6 +34,7 @@ pub(super) struct Source {
     kind: Kind,
     body: Body,
     framing: Framing,
+    halves: Halves,
     opening: Opening,
     /// Why the first frame that was none could not be read.
     odd: Option<String>,
@@ -101,12 +103,19 @@ fn frame_of_line(line: &str) -> String {
 
 impl Source {
     pub(super) fn new(kind: Kind, body: Body, habit: &Habit) -> Self {
-        Self { kind, body, framing: kind.framing(), opening: Opening::new(habit), odd: None }
+        Self {
+            kind,
+            body,
+            framing: kind.framing(),
+            halves: Halves::default(),
+            opening: Opening::new(habit),
+            odd: None,
+        }
     }
 
     /// What a frame says; nothing if it is none.
     fn decode(&mut self, frame: &str) -> Result<Option<Piece>, Failure> {
-        match self.kind.decode(frame) {
+        match self.kind.decode(&self.halves.join(frame)) {
             Ok(piece) => Ok(Some(piece)),
             Err(Fault::Unreadable(error)) => {
                 self.odd.get_or_insert(error);
@@ -171,11 +180,21 @@ impl Reply {
     }
 }
 
+impl Reply {
+    /// What is left when no more words come: those that were held back, the counts, why it is not whole.
+    fn rest(&mut self) -> Result<Option<Item>, Failure> {
+        let words = self.source.opening.finish().map(Item::Text);
+        if let Some(item) = words.or_else(|| self.progress.take_usage()) {
+            return Ok(Some(item));
+        }
+        self.progress.take_failure(self.source.opening.has_words()).map_or(Ok(None), Err)
+    }
+}
+
 impl Answer for Reply {
     async fn next(&mut self) -> Result<Option<Item>, Failure> {
         if self.progress.stage == Stage::Over {
-            let words = self.source.opening.finish().map(Item::Text);
-            return Ok(words.or_else(|| self.progress.take_usage()));
+            return self.rest();
         }
         let is_spoken = self.progress.stage == Stage::Spoken;
         let patience = if is_spoken { TAIL_MAX } else { self.patience };
@@ -185,8 +204,7 @@ impl Answer for Reply {
             // What goes wrong after all was said is nobody's loss.
             (_, Stage::Spoken | Stage::Over) => {
                 self.progress.stage = Stage::Over;
-                let words = self.source.opening.finish().map(Item::Text);
-                Ok(words.or_else(|| self.progress.take_usage()))
+                self.rest()
             }
             (Ok(Ok(None)), _) => Ok(None),
             (Ok(Err(failure)), _) => Err(failure),

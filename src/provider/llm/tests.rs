@@ -4,7 +4,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::super::pool::Item;
-use super::piece::{End, Progress, Stage, Usage};
+use super::piece::{End, Progress, Short, Stage, Usage};
 use super::*;
 use crate::dialogue::{Dialogue, Speaker};
 
@@ -191,11 +191,126 @@ fn an_answer_without_a_word_is_blocked_or_just_ends(
     assert_eq!(read(kind, &format!("data: {frame}\n\n")), (vec![], expected, None));
 }
 
+/// What a stream says that ends like this after its first words.
+fn breaks_off(kind: Kind, end: &str) -> (String, Option<Failure>) {
+    let (words, last) = match kind {
+        Kind::Gemini => (r#"{"candidates":[{"content":{"parts":[{"text":"It shipped. Now"}]}}]}"#, ""),
+        Kind::OpenAi => (r#"{"choices":[{"delta":{"content":"It shipped. Now"}}]}"#, "data: [DONE]\n\n"),
+        Kind::Anthropic => (
+            r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"It shipped. Now"}}"#,
+            "data: {\"type\":\"message_stop\"}\n\n",
+        ),
+        Kind::Ollama => (r#"{"message":{"content":"It shipped. Now"},"done":false}"#, ""),
+    };
+    let stream = format!("data: {words}\n\ndata: {end}\n\n{last}");
+    let (mut framing, mut progress, mut all) = (kind.framing(), Progress::default(), String::new());
+    framing.push(stream.as_bytes());
+    while let Some(frame) = framing.next_frame().unwrap() {
+        let piece = kind.decode(&frame).unwrap();
+        all.extend(progress.take(piece).unwrap());
+    }
+    assert!(matches!(progress.stage, Stage::Spoken | Stage::Over), "no more is waited for");
+    (all, progress.take_failure(true))
+}
+
 #[rstest]
-#[case(Kind::Gemini, r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"SAFETY"}]}"#)]
-#[case(Kind::OpenAi, r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"content_filter"}]}"#)]
-fn what_was_said_before_the_rest_was_withheld_is_an_answer(#[case] kind: Kind, #[case] frame: &str) {
-    assert_eq!(read(kind, &format!("data: {frame}\n\n")), (vec!["a".into()], Ok(Stage::Spoken), None));
+#[case::gemini(Kind::Gemini, r#"{"candidates":[{"finishReason":"MAX_TOKENS"}]}"#, "MAX_TOKENS")]
+#[case::gemini_in_the_same_frame(
+    Kind::Gemini,
+    r#"{"candidates":[{"content":{"parts":[{"text":""}]},"finishReason":"MAX_TOKENS","index":0}],"usageMetadata":{}}"#,
+    "MAX_TOKENS"
+)]
+#[case::openai(Kind::OpenAi, r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#, "length")]
+#[case::openai_of_others(
+    Kind::OpenAi,
+    r#"{"choices":[{"delta":{"content":""},"finish_reason":"max_tokens"}]}"#,
+    "max_tokens"
+)]
+#[case::mistral(Kind::OpenAi, r#"{"choices":[{"delta":{},"finish_reason":"model_length"}]}"#, "model_length")]
+#[case::anthropic(
+    Kind::Anthropic,
+    r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens"}}"#,
+    "max_tokens"
+)]
+#[case::anthropic_window(
+    Kind::Anthropic,
+    r#"{"type":"message_delta","delta":{"stop_reason":"model_context_window_exceeded"}}"#,
+    "model_context_window_exceeded"
+)]
+#[case::ollama(Kind::Ollama, r#"{"message":{"content":""},"done":true,"done_reason":"length"}"#, "length")]
+fn an_answer_that_is_too_long_is_unfinished(#[case] kind: Kind, #[case] end: &str, #[case] reason: &str) {
+    let unfinished = Failure::Unfinished { reason: reason.into() };
+    assert_eq!(breaks_off(kind, end), ("It shipped. Now".into(), Some(unfinished)));
+}
+
+#[rstest]
+#[case::gemini(Kind::Gemini, r#"{"candidates":[{"finishReason":"SAFETY"}]}"#, "SAFETY")]
+#[case::gemini_prompt(
+    Kind::Gemini,
+    r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"}}"#,
+    "PROHIBITED_CONTENT"
+)]
+#[case::openai(
+    Kind::OpenAi,
+    r#"{"choices":[{"delta":{},"finish_reason":"content_filter"}]}"#,
+    "content_filter"
+)]
+#[case::openai_refusal(Kind::OpenAi, r#"{"choices":[{"delta":{"refusal":"I cannot."}}]}"#, "refusal")]
+#[case::zhipu(Kind::OpenAi, r#"{"choices":[{"delta":{},"finish_reason":"sensitive"}]}"#, "sensitive")]
+#[case::anthropic(
+    Kind::Anthropic,
+    r#"{"type":"message_delta","delta":{"stop_reason":"refusal"}}"#,
+    "refusal"
+)]
+fn an_answer_whose_rest_is_withheld_is_blocked(#[case] kind: Kind, #[case] end: &str, #[case] reason: &str) {
+    let blocked = Failure::Blocked { reason: reason.into() };
+    assert_eq!(breaks_off(kind, end), ("It shipped. Now".into(), Some(blocked)));
+}
+
+#[rstest]
+#[case::gemini(Kind::Gemini, r#"{"candidates":[{"finishReason":"OTHER"}]}"#)]
+#[case::openrouter(Kind::OpenAi, r#"{"choices":[{"delta":{},"finish_reason":"error"}]}"#)]
+#[case::deepseek(
+    Kind::OpenAi,
+    r#"{"choices":[{"delta":{},"finish_reason":"insufficient_system_resource"}]}"#
+)]
+#[case::vllm(Kind::OpenAi, r#"{"choices":[{"delta":{},"finish_reason":"abort"}]}"#)]
+fn an_answer_that_the_service_gave_up_is_cut(#[case] kind: Kind, #[case] end: &str) {
+    let (words, failure) = breaks_off(kind, end);
+    assert_eq!((&*words, failure.map(|failure| failure.code())), ("It shipped. Now", Some("cut")));
+}
+
+#[rstest]
+#[case::gemini(Kind::Gemini, r#"{"candidates":[{"finishReason":"STOP"}]}"#)]
+#[case::openai(Kind::OpenAi, r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#)]
+#[case::openai_tools(Kind::OpenAi, r#"{"choices":[{"delta":{},"finish_reason":"tool_calls"}]}"#)]
+#[case::of_tomorrow(Kind::OpenAi, r#"{"choices":[{"delta":{},"finish_reason":"eos_token"}]}"#)]
+#[case::anthropic(Kind::Anthropic, r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#)]
+#[case::anthropic_sequence(
+    Kind::Anthropic,
+    r#"{"type":"message_delta","delta":{"stop_reason":"stop_sequence"}}"#
+)]
+#[case::ollama(Kind::Ollama, r#"{"message":{"content":""},"done":true,"done_reason":"stop"}"#)]
+#[case::ollama_old(Kind::Ollama, r#"{"message":{"content":""},"done":true}"#)]
+fn an_answer_that_was_said_is_whole(#[case] kind: Kind, #[case] end: &str) {
+    assert_eq!(breaks_off(kind, end), ("It shipped. Now".into(), None));
+}
+
+#[test]
+fn a_last_document_in_the_same_frame_does_not_hide_that_it_broke_off() {
+    let frame = "{\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"length\"}]}\n{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}";
+    let mut progress = Progress::default();
+    assert_eq!(progress.take(Kind::OpenAi.decode(frame).unwrap()), Ok(Some("a".into())));
+    assert_eq!(progress.take_failure(true), Some(Failure::Unfinished { reason: "length".into() }));
+    assert_eq!(progress.take_failure(true), None, "told once");
+}
+
+#[test]
+fn an_answer_of_thoughts_alone_is_empty_whatever_ended_it() {
+    let frame = r#"{"choices":[{"delta":{"content":"<think>Hm."},"finish_reason":"length"}]}"#;
+    let mut progress = Progress::default();
+    let _ = progress.take(Kind::OpenAi.decode(frame).unwrap());
+    assert_eq!(progress.take_failure(false), None);
 }
 
 #[rstest]
@@ -244,7 +359,7 @@ fn garbage_is_unreadable_and_strange_frames_say_nothing(
     "a"
 )]
 #[case::a_completion(r#"{"choices":[{"text":"a"}]}"#, "a")]
-#[case::half_a_character(r#"{"choices":[{"delta":{"content":"a\ud83d"}}]}"#, "a\u{FFFD}")]
+#[case::half_a_character(r#"{"choices":[{"delta":{"content":"a\ud83d"}}]}"#, "a")]
 #[case::two_documents(
     "{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n{\"choices\":[{\"delta\":{\"content\":\"b\"}}]}",
     "ab"
@@ -260,12 +375,12 @@ fn a_delta_is_its_words(#[case] frame: &str, #[case] words: &str) {
 #[case::quoted("\"[DONE]\"", Some(End::Last))]
 #[case::small(" [done] ", Some(End::Last))]
 #[case::stop(r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#, Some(End::Spoken))]
-#[case::length(r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#, Some(End::Spoken))]
+#[case::length(r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#, Some(End::Short(Short::Limit("length".into()))))]
 #[case::tools(
     r#"{"choices":[{"delta":{"tool_calls":[{"index":0}]},"finish_reason":"tool_calls"}]}"#,
     Some(End::Spoken)
 )]
-#[case::refused(r#"{"choices":[{"delta":{"refusal":"I cannot."}}]}"#, Some(End::Withheld("refusal".into())))]
+#[case::refused(r#"{"choices":[{"delta":{"refusal":"I cannot."}}]}"#, Some(End::Short(Short::Withheld("refusal".into()))))]
 #[case::not_refused(r#"{"choices":[{"delta":{"refusal":null}}]}"#, None)]
 fn a_frame_ends_an_answer_or_not(#[case] frame: &str, #[case] end: Option<End>) {
     assert_eq!(Kind::OpenAi.decode(frame).unwrap().end, end);

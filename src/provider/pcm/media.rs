@@ -1,21 +1,37 @@
 //! What the media type of a reply says about raw samples.
 
+use super::order::Order;
 use crate::audio::Rate;
 use crate::audio::wav::{Encoding, Format};
+use crate::media_type::{self, Kind, MediaType};
 
 /// Other rates are a slip of the server.
 const RATES: std::ops::RangeInclusive<u32> = 4_000..=192_000;
+
+/// More channels are a slip of the server.
+const CHANNELS_MAX: u16 = 8;
 
 /// Codes that cannot be played, whatever the bytes look like.
 const OTHERS: [&str; 13] =
     ["mpeg", "mp3", "mpa", "mp4", "aac", "aacp", "x-m4a", "ogg", "opus", "webm", "flac", "x-flac", "amr"];
 
-/// A media type, read leniently: a part that cannot be read is a default.
+/// A media type, read leniently: a part that cannot be read is a default. Servers that answer with samples often say
+/// nothing, or that it is text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::provider) struct Declared {
     pub(super) format: Format,
+    pub(super) order: Declaration,
     /// It is said to be something that is not played.
     pub(super) other: Option<String>,
+}
+
+/// What is said of the order of the two bytes of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Declaration {
+    /// Said, or what servers mean by this name.
+    Known(Order),
+    /// `audio/L16` and no order: RFC 2586 has the high byte first, and many services send the low one first.
+    Ambiguous,
 }
 
 impl Declared {
@@ -23,50 +39,34 @@ impl Declared {
         self.format.rate
     }
 
-    /// Gemini says `audio/L16;codec=pcm;rate=24000` and means little-endian; other spellings of the same are taken
-    /// too. Servers that answer with samples often say nothing, or that it is text.
-    pub(in crate::provider) fn of(media_type: &str) -> Self {
-        let lower = media_type.to_ascii_lowercase();
-        let mut fields = lower.split(';').map(str::trim);
-        let essence = fields.next().unwrap_or_default();
-        let subtype = essence.split_once('/').map_or(essence, |(_, subtype)| subtype).trim();
-        let mut encoding = law(subtype).unwrap_or(Encoding::Signed16);
-        let (mut rate, mut channels) = (None, 1);
-        for (name, value) in fields.filter_map(|field| field.split_once('=')) {
-            let value = value.trim().trim_matches(['"', '\'']);
-            match name.trim() {
-                "rate" | "sample_rate" | "samplerate" | "sample-rate" | "sampling_rate" => {
-                    rate = number(value)
-                }
-                "channels" | "channel" => channels = number(value).unwrap_or(1),
-                "codec" | "codecs" | "encoding" | "format" => encoding = law(value).unwrap_or(encoding),
-                _ => {}
-            }
-        }
+    pub(in crate::provider) fn of(text: &str) -> Self {
+        let media = MediaType::parse(text);
+        let encoding = match media.kind {
+            Kind::Mulaw => Encoding::MuLaw,
+            Kind::Alaw => Encoding::ALaw,
+            Kind::Pcm | Kind::L16 | Kind::Wav | Kind::Other => Encoding::Signed16,
+        };
         let usual = if encoding == Encoding::Signed16 { Rate::MODEL_OUT } else { Rate::LINE };
         let format = Format {
             encoding,
-            channels: u16::try_from(channels).ok().filter(|channels| (1..=8).contains(channels)).unwrap_or(1),
-            rate: rate.filter(|rate| RATES.contains(rate)).map_or(usual, Rate),
+            channels: media.channels.filter(|channels| *channels <= CHANNELS_MAX).unwrap_or(1),
+            rate: media.rate.filter(|rate| RATES.contains(rate)).map_or(usual, Rate),
             bits: 8 * encoding.len() as u16,
         };
-        let is_other = essence.starts_with("audio/") && OTHERS.contains(&subtype);
-        Self { format, other: is_other.then(|| essence.to_owned()) }
+        let order = match (media.is_big_endian, media.kind) {
+            (Some(true), _) => Declaration::Known(Order::Big),
+            (None, Kind::L16) => Declaration::Ambiguous,
+            (Some(false) | None, _) => Declaration::Known(Order::Little),
+        };
+        Self { format, order, other: foreign(text) }
     }
 }
 
-fn law(name: &str) -> Option<Encoding> {
-    match name {
-        "basic" | "mulaw" | "x-mulaw" | "mu-law" | "ulaw" | "x-ulaw" | "pcmu" => Some(Encoding::MuLaw),
-        "alaw" | "x-alaw" | "a-law" | "x-alaw-basic" | "pcma" => Some(Encoding::ALaw),
-        _ => None,
-    }
-}
-
-/// The digits at the beginning: `22050`, `22050Hz`, `22050.0`.
-fn number(text: &str) -> Option<u32> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    text[..end].parse().ok()
+/// The name of a code that is not played.
+fn foreign(text: &str) -> Option<String> {
+    let essence = media_type::essence(text).to_ascii_lowercase();
+    let is_foreign = essence.strip_prefix("audio/").is_some_and(|subtype| OTHERS.contains(&subtype.trim()));
+    is_foreign.then_some(essence)
 }
 
 #[cfg(test)]
@@ -95,7 +95,7 @@ mod tests {
         #[case] hertz: u32,
         #[case] channels: u16,
     ) {
-        let Declared { format, other } = Declared::of(media_type);
+        let Declared { format, other, .. } = Declared::of(media_type);
         assert_eq!((format.rate, format.channels, other), (Rate(hertz), channels, None));
     }
 
@@ -105,5 +105,18 @@ mod tests {
     #[case("audio/aac")]
     fn what_is_not_played_is_told(#[case] media_type: &str) {
         assert!(Declared::of(media_type).other.is_some());
+    }
+
+    #[rstest]
+    #[case::l16("audio/L16;codec=pcm;rate=24000", Declaration::Ambiguous)]
+    #[case::l16_alone("audio/l16", Declaration::Ambiguous)]
+    #[case::l16_and_its_order("audio/L16;rate=24000;endianness=big-endian", Declaration::Known(Order::Big))]
+    #[case::l16_and_the_other("audio/L16; endian=little", Declaration::Known(Order::Little))]
+    #[case::pcm("audio/pcm;rate=24000", Declaration::Known(Order::Little))]
+    #[case::pcm_and_its_order("audio/pcm; byte-order=network", Declaration::Known(Order::Big))]
+    #[case::nothing("", Declaration::Known(Order::Little))]
+    #[case::bytes("application/octet-stream", Declaration::Known(Order::Little))]
+    fn the_order_of_bytes_is_known_but_for_l16(#[case] media_type: &str, #[case] order: Declaration) {
+        assert_eq!(Declared::of(media_type).order, order);
     }
 }

@@ -133,6 +133,44 @@ fn silence_before_a_sound_is_kept_and_without_end_is_given_up() {
     assert_eq!((0..8).map(|_| decoder.push(&[0; 24_000])).find(Result::is_err), Some(Err(Failure::Silent)));
 }
 
+fn swapped(bytes: &[u8]) -> Vec<u8> {
+    bytes.as_chunks::<2>().0.iter().flat_map(|&[one, other]| [other, one]).collect()
+}
+
+#[rstest]
+#[case::l16("audio/L16;rate=24000")]
+#[case::as_gemini_says("audio/L16;codec=pcm;rate=24000")]
+#[case::in_capitals("AUDIO/L16; RATE=24000; CHANNELS=1")]
+fn l16_without_an_order_is_played_in_the_order_that_is_smooth(#[case] media_type: &str) {
+    let silence = [0; 4000];
+    let samples = [&silence[..], &tone(24_000)].concat();
+    for piece in [1, 333, 100_000] {
+        assert_eq!(decode(media_type, &bytes(&samples), piece).unwrap(), samples);
+        assert_eq!(decode(media_type, &swapped(&bytes(&samples)), piece).unwrap(), samples);
+    }
+    let short = &tone(24_000)[..600];
+    assert_eq!(decode(media_type, &swapped(&bytes(short)), 100).unwrap(), short, "less than a look");
+    assert_eq!(decode(media_type, &[0; 600_000], 4000), Err(Failure::Silent));
+    assert_eq!(decode(media_type, &[0; 4000], 4000), Err(Failure::Silent));
+}
+
+#[test]
+fn an_order_that_is_said_is_believed() {
+    let samples = tone(24_000);
+    let big = swapped(&bytes(&samples));
+    assert_eq!(decode("audio/L16;rate=24000;endianness=big-endian", &big, 333).unwrap(), samples);
+    assert_eq!(decode("audio/pcm;rate=24000;endian=big", &big, 333).unwrap(), samples);
+    assert_ne!(decode("audio/L16;rate=24000;endian=little", &big, 333).unwrap(), samples);
+    assert_ne!(
+        decode("audio/pcm;rate=24000", &big, 333).unwrap(),
+        samples,
+        "servers mean the low byte first"
+    );
+    let law: Vec<u8> = (0..400).map(|n| (n % 251) as u8).collect();
+    let played = decode("audio/basic;endian=big", &law, 33).unwrap();
+    assert_eq!(played, decode("audio/basic", &law, 33).unwrap(), "of bytes there is no order");
+}
+
 #[test]
 fn mu_law_without_a_head_is_played() {
     assert!((1200..1500).contains(&decode("audio/basic", &[0; 400], 33).unwrap().len()));

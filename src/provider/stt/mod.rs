@@ -1,11 +1,13 @@
 //! Speech to text: the caller's words, one utterance at a time.
 //!
-//! An utterance is sent whole and its transcript comes whole. Silence has no text; what a model makes up where
-//! nothing was said is not known here.
+//! An utterance is sent whole and its transcript comes whole. One without a word of the caller (`[BLANK_AUDIO]`,
+//! `...`) is an empty answer; what a model makes up where nothing was said is not known here.
 
+mod events;
 mod gemini;
 mod google;
 mod openai;
+mod places;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use super::service::{self, Entry, Service};
 pub use super::service::{Error, Kind};
 use crate::audio::Rate;
 use crate::audio::wav::{self, Wav};
+use crate::fallback;
 use crate::job::{Failure, Utterance};
 use crate::secret::Secret;
 
@@ -127,7 +130,7 @@ impl pool::Provider for Provider {
     type Request = Utterance;
     type Answer = Answer;
 
-    /// Silence is transcribed well when there is no text.
+    /// Silence is transcribed well when there are no words.
     const MAY_BE_EMPTY: bool = true;
 
     fn name(&self) -> &Arc<str> {
@@ -158,8 +161,7 @@ impl pool::Answer for Answer {
             Kind::OpenAi => openai::transcript(&reply),
         };
         let transcript = transcript.map_err(|failure| service::clean(&body, failure))?;
-        let words = transcript.trim();
-        Ok((!words.is_empty()).then(|| Item::Text(words.to_owned())))
+        Ok(fallback::has_words(&transcript).then(|| Item::Text(transcript.trim().to_owned())))
     }
 }
 

@@ -70,6 +70,14 @@ type Parser = fn(&[u8]) -> Result<String, Failure>;
 #[case::openai_null_and_another_place(openai::transcript, r#"{"text":null,"transcript":"Hello."}"#, "Hello.")]
 #[case::openai_plain_text(openai::transcript, "Hello.\n", "Hello.")]
 #[case::openai_quoted(openai::transcript, "\"Hello.\"", "Hello.")]
+#[case::openai_plain_remark(openai::transcript, " [BLANK_AUDIO]\n", "[BLANK_AUDIO]")]
+#[case::openai_plain_times(
+    openai::transcript,
+    "[00:00.000 --> 00:04.000] Hello.",
+    "[00:00.000 --> 00:04.000] Hello."
+)]
+#[case::openai_plain_tokens(openai::transcript, "<|en|> Hello.", "<|en|> Hello.")]
+#[case::openai_plain_number(openai::transcript, "42", "42")]
 #[case::openai_byte_order_mark(openai::transcript, "\u{FEFF}{\"text\":\"Hello.\"}", "Hello.")]
 #[case::a_transcript(openai::transcript, r#"{"transcript":"Hello."}"#, "Hello.")]
 #[case::a_transcription(openai::transcript, r#"{"transcription":"Hello."}"#, "Hello.")]
@@ -94,6 +102,62 @@ type Parser = fn(&[u8]) -> Result<String, Failure>;
     openai::transcript,
     r#"{"segments":[{"text":"Thank you.","no_speech_prob":0.7,"avg_logprob":-0.3}]}"#,
     "Thank you."
+)]
+#[case::a_list_of_texts(openai::transcript, r#"{"text":["Hello.","Yes."]}"#, "Hello. Yes.")]
+#[case::a_list_with_spaces(
+    openai::transcript,
+    r#"{"text":["Hello."," Yes ","please."]}"#,
+    "Hello. Yes please."
+)]
+#[case::a_list_of_stretches(
+    openai::transcript,
+    r#"{"transcript":[{"text":"Hello."},{"text":"Yes."}]}"#,
+    "Hello. Yes."
+)]
+#[case::a_bare_list(openai::transcript, r#"["Hello.","Yes."]"#, "Hello. Yes.")]
+#[case::several_documents(openai::transcript, "{\"text\":\"Hello.\"}\n{\"text\":\"Yes.\"}\n", "Hello. Yes.")]
+#[case::a_list_of_documents(openai::transcript, r#"[{"text":"Hello."},{"text":"Yes."}]"#, "Hello. Yes.")]
+#[case::no_number(
+    openai::transcript,
+    r#"{"text":"Hello.","segments":[{"text":"Hello.","no_speech_prob":0.01,"avg_logprob":NaN}]}"#,
+    "Hello."
+)]
+#[case::infinite(
+    openai::transcript,
+    r#"{"text":"Hello.","segments":[{"text":"Hello.","no_speech_prob":0.9,"avg_logprob":-Infinity}]}"#,
+    "Hello."
+)]
+#[case::null(
+    openai::transcript,
+    r#"{"text":"Hello.","segments":[{"text":"Hello.","no_speech_prob":null,"avg_logprob":null}]}"#,
+    "Hello."
+)]
+#[case::infinite_without_text(
+    openai::transcript,
+    r#"{"segments":[{"text":" Hello.","avg_logprob":-inf},{"text":" Yes.","avg_logprob":"NaN"}]}"#,
+    " Hello. Yes."
+)]
+#[case::an_empty_text_beside_segments(
+    openai::transcript,
+    r#"{"text":"","segments":[{"text":"Hello."},{"text":"Yes."}]}"#,
+    "Hello. Yes."
+)]
+#[case::segments_without_words_of_their_own(
+    openai::transcript,
+    r#"{"text":"Hello.","segments":[{"id":0,"no_speech_prob":0.9,"avg_logprob":-2.0}]}"#,
+    "Hello."
+)]
+#[case::segments_of_words(
+    openai::transcript,
+    r#"{"segments":[{"words":[{"word":"Hello."},{"word":"Yes."}]}]}"#,
+    "Hello. Yes."
+)]
+#[case::words_alone(openai::transcript, r#"{"words":[{"word":"Hello."},{"word":"Yes."}]}"#, "Hello. Yes.")]
+#[case::chunks(openai::transcript, r#"{"chunks":[{"text":" Hello.","timestamp":[0,1]}]}"#, " Hello.")]
+#[case::noise_alone(
+    openai::transcript,
+    r#"{"text":"Thank you.","segments":[{"text":"Thank you.","no_speech_prob":0.9,"avg_logprob":-1.4}]}"#,
+    ""
 )]
 #[case::google_null(google::transcript, r#"{"results":null,"error":null}"#, "")]
 #[case::google_mistyped(
