@@ -34,7 +34,7 @@
 //! ```text
 //! caller → model   kernel → Link::next → twilio (borrowed JSON, base64, mu-law) → Call::handle_carrier
 //!                  → Uplink: resample 8→16 kHz → Output::Live → wire::encode → Link → kernel
-//!                  (what nobody waits for leaves three or four frames at a time, see Call::patience)
+//!                  (silence that the model does not wait for leaves four frames at a time, see uplink::coalesce)
 //! model → caller   kernel → Link::next → wire::Decoder → Call::handle_live → Downlink: resample 24→8 kHz
 //!                  ⋯ waits in Playout until about 200 ms before its time, then leaves four frames at a time ⋯
 //!                  → Output::Carrier → twilio → Link → kernel

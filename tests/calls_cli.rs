@@ -108,7 +108,7 @@ async fn csv_has_every_call_once_and_ends_where_its_reader_does(#[case] kind: Ki
 #[case(&["--search", "?!"], "--search: no word")]
 #[case(&["--limit", "0"], "--limit: not a number of calls")]
 #[case(&["--cursor", "x"], "--cursor: not a cursor")]
-#[case(&["show", "CA0"], "there is no call")]
+#[case(&["show", "CA0"], "has no call with the SID or id CA0")]
 #[tokio::test]
 async fn what_cannot_be_asked_is_told_with_what_can(#[case] arguments: &[&str], #[case] message: &str) {
     let log = Log::new(Kind::Sqlite).await;

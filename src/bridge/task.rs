@@ -211,11 +211,7 @@ where
     }
 
     fn tell_live(&mut self, link: LinkId, mut command: live::Command) {
-        let kind = if matches!(command, live::Command::Audio(_)) {
-            Kind::Patient(self.machine.call().patience(now()))
-        } else {
-            Kind::Control
-        };
+        let kind = if matches!(command, live::Command::Audio(_)) { Kind::Burst } else { Kind::Control };
         if let live::Command::Setup(setup) = &mut command
             && let Some(endpoint) = self.upstream.endpoint(link)
         {

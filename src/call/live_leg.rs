@@ -81,8 +81,20 @@ impl Call {
         }
     }
 
-    /// Tells the model something on the connection that is set up, if one is.
+    /// Sends the caller's frames that wait for others.
+    pub(super) fn flush_uplink(&mut self) {
+        let Some(link) = self.responder.ready_link() else { return self.uplink.flush(drop) };
+        let Some(session) = self.responder.session() else { return };
+        self.uplink.flush(|frame| {
+            let command = Command::Audio(frame);
+            session.note_sent(&command);
+            self.outbox.live(link, command);
+        });
+    }
+
+    /// Tells the model something on the connection that is set up, if one is; what the caller said before comes first.
     pub(super) fn tell_live(&mut self, command: Command) {
+        self.flush_uplink();
         let Some(link) = self.responder.ready_link() else { return };
         if let Some(session) = self.responder.session() {
             session.note_sent(&command);

@@ -114,13 +114,12 @@ impl Call {
     /// A call whose media socket was just opened.
     pub fn answer(admission: Admission, services: Arc<Services>, now: Instant) -> Self {
         let Admission { context, agent, ledger } = admission;
-        let silence = agent.vad.silence_duration_ms.map(|ms| Duration::from_millis(ms.into()));
         Self {
             setting: Setting { context, services },
             agent,
             phase: Phase::AwaitingStart { until: now + START_DEADLINE },
             responder: Responder::new(),
-            uplink: Uplink::new(silence),
+            uplink: Uplink::new(),
             downlink: Downlink::new(),
             transcript: Transcript::default(),
             silence: Silence::default(),
@@ -134,17 +133,6 @@ impl Call {
 
     pub fn id(&self) -> CallId {
         self.outbox.ledger().call()
-    }
-
-    /// How many frames of the caller may leave together at `now`, because nobody waits for the next one.
-    pub fn patience(&self, now: Instant) -> usize {
-        let patience = self.uplink.patience();
-        // Who speaks into an answer is to stop it.
-        if patience > 1 && !self.uplink.is_quiet() && self.downlink.is_speech_audible(now) {
-            1
-        } else {
-            patience
-        }
     }
 
     /// The pipeline as it is set up, for people.
@@ -204,6 +192,9 @@ impl Call {
             standin.session.handle_timeout(now);
         }
         self.downlink.handle_timeout(now);
+        if self.uplink.poll_timeout().is_some_and(|at| now >= at) {
+            self.flush_uplink();
+        }
         self.advance(now);
     }
 
@@ -221,6 +212,7 @@ impl Call {
         let named = |at: Option<Instant>, timer| at.map(|at| (at, timer));
         soonest([
             self.phase.poll_timeout(),
+            named(self.uplink.poll_timeout(), Timer::Coalesce),
             named(self.downlink.poll_timeout(), Timer::Playout),
             named(turn_heard, Timer::TurnHeard),
             named(self.transcript.poll_timeout(), Timer::LateWords),

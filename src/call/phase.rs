@@ -30,6 +30,8 @@ pub enum Timer {
     Silence,
     /// Stale audio of an interrupted turn may still come.
     Stale,
+    /// Frames of the caller's silence wait for others and must leave.
+    Coalesce,
     /// The next frame is due at the caller.
     Playout,
     /// A turn of the agent will have been heard.

@@ -339,18 +339,64 @@ fn an_answer_is_heard_in_real_time_and_logged_when_it_was_heard() {
     assert!(matches!(world.told_carrier().last(), Some(Command::Mark(_))), "the end is marked");
 }
 
-#[test]
-fn frames_of_fluent_speech_leave_together_unless_it_is_to_stop_an_answer() {
-    let mut world = World::ready();
-    let says = |world: &mut World| {
-        (0..40).for_each(|_| world.caller(&loud()));
-        world.call.patience(world.now)
+/// When each frame of the caller left for the model, milliseconds.
+fn left_for_model(world: &mut World) -> Vec<u64> {
+    let audio = |(ms, output): (u64, Output)| {
+        matches!(output, Output::Live(_, live::Command::Audio(_))).then_some(ms)
     };
-    assert_eq!(says(&mut world), 3);
-    world.speech(5000);
-    assert_eq!(says(&mut world), 1, "into the answer");
-    world.live(live::Event::Interrupted);
-    assert_eq!(says(&mut world), 3);
+    world.take().into_iter().filter_map(audio).collect()
+}
+
+/// A call in which nothing was said for long enough that silence may wait.
+fn quiet() -> World {
+    let mut world = World::ready();
+    (0..6).for_each(|_| world.caller(&[0; 160]));
+    world.take();
+    world
+}
+
+#[test]
+fn silence_leaves_four_frames_at_a_time_and_speech_at_once() {
+    let mut world = quiet();
+    (0..5).for_each(|_| world.caller(&[0; 160]));
+    assert_eq!(left_for_model(&mut world), [200; 4]);
+    world.caller(&loud());
+    world.caller(&loud());
+    assert_eq!(left_for_model(&mut world), [240, 240, 260], "with what waited before it");
+}
+
+#[test]
+fn silence_that_waits_leaves_although_the_carrier_stops_sending() {
+    let mut world = quiet();
+    world.caller(&[0; 160]);
+    world.caller(&[0; 160]);
+    world.pass(1000);
+    assert_eq!(left_for_model(&mut world), [220, 220]);
+}
+
+#[test]
+fn silence_that_waits_leaves_before_what_the_model_is_told() {
+    let mut world = quiet();
+    world.caller(&[0; 160]);
+    world.call.tell_live(live::Command::Text("Hello?".into()));
+    world.collect();
+    let told: Vec<_> = world.take().into_iter().map(|(_, output)| output).collect();
+    assert!(
+        matches!(
+            told[..],
+            [Output::Live(_, live::Command::Audio(_)), Output::Live(_, live::Command::Text(_))]
+        ),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn silence_that_waits_is_not_sent_to_another_session() {
+    let mut world = quiet();
+    world.caller(&[0; 160]);
+    world.live(live::Event::Closed(Failure::Closed { code: 1011, reason: "x".into() }));
+    world.pass(200);
+    assert_eq!(left_for_model(&mut world), [] as [u64; 0]);
 }
 
 #[test]

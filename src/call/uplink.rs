@@ -3,11 +3,13 @@
 //! What was sent since the caller began to speak is remembered until it is answered: a session that is lost takes
 //! it along, so the next one hears it again.
 
+mod coalesce;
 mod sequence;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use self::coalesce::Coalescer;
 use self::sequence::Sequence;
 use super::record::AudioTotals;
 use crate::audio::queue::Queue;
@@ -25,26 +27,12 @@ const CATCH_UP: usize = 4;
 /// Audio before the detected begin of speech that belongs to it.
 const PREROLL: Duration = Duration::from_millis(300);
 
-/// Silence after which the caller's audio is in no hurry: a model that decides by silence that the caller has finished
-/// has done so. It has, too, when it answers.
+/// After this much silence the model has detected the end of the turn, so latency no longer matters. Nor does it where
+/// nothing that the caller said waits for an answer.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 
 /// The same after a sound that was no speech: a click, or the first syllable of what is to come.
 const QUIET_AFTER_SOUND: Duration = Duration::from_millis(60);
-
-/// Frames of silence that leave together then. The first of them is late by 60 ms; more would take more memory.
-const QUIET_TOGETHER: usize = 4;
-
-/// Speech after which everybody has noticed that the caller speaks.
-const FLUENT_AFTER: Duration = Duration::from_millis(500);
-
-/// A pause that ends nobody's turn: what follows a longer one is told as it happens. Models that decide by silence need
-/// more of it; where the agent says how much, the pause is a little shorter than that.
-const FLUENT_PAUSE: Duration = Duration::from_millis(200);
-const FLUENT_PAUSE_MARGIN: Duration = Duration::from_millis(100);
-
-/// Frames of fluent speech that leave together. The first of them is late by 40 ms.
-const FLUENT_TOGETHER: usize = 3;
 
 /// One call's uplink.
 #[derive(Debug)]
@@ -55,8 +43,7 @@ pub(super) struct Uplink {
     held: Held,
     recent: Recent,
     speech: Option<Speech>,
-    /// A pause that ends nobody's turn.
-    pause: Duration,
+    coalescer: Coalescer,
     totals: Totals,
     /// Resampled audio on its way into frames.
     scratch: Vec<i16>,
@@ -133,9 +120,7 @@ struct Totals {
 }
 
 impl Uplink {
-    /// For a model that takes so much silence for the end of what the caller says, if that is known.
-    pub(super) fn new(silence: Option<Duration>) -> Self {
-        let pause = |silence: Duration| silence.saturating_sub(FLUENT_PAUSE_MARGIN);
+    pub(super) fn new() -> Self {
         Self {
             resampler: Resampler::new(Rate::LINE, Rate::MODEL_IN),
             vad: Energy::new(Rate::LINE, vad::Config::default()),
@@ -143,7 +128,7 @@ impl Uplink {
             held: Held::default(),
             recent: Recent::default(),
             speech: None,
-            pause: silence.map_or(FLUENT_PAUSE, pause),
+            coalescer: Coalescer::default(),
             totals: Totals::default(),
             scratch: Vec::new(),
         }
@@ -180,7 +165,8 @@ impl Uplink {
         };
         if budget > 0 && self.held.is_empty() {
             self.totals.sent += len as u64;
-            self.forward(media.samples, route, &mut send);
+            let may_wait = self.is_quiet() && coalesce::is_silence(media.samples);
+            self.forward(media.samples, route, may_wait.then_some(now), &mut send);
         } else {
             self.totals.dropped += self.held.push(media.samples, self.vad.is_speaking());
             self.catch_up(budget, route, &mut send);
@@ -190,6 +176,7 @@ impl Uplink {
 
     /// Whoever listened is lost: what the caller has said since the last answer is to be heard by the next one.
     pub(super) fn rewind(&mut self) {
+        self.coalescer.clear();
         while let Some(samples) = self.recent.pop_back() {
             self.held.push_front(samples);
         }
@@ -218,22 +205,18 @@ impl Uplink {
         self.vad.is_speaking()
     }
 
-    /// How many frames may leave together now.
-    pub(super) fn patience(&self) -> usize {
-        let is_long = |speech: Speech| speech.ended.duration_since(speech.started) > FLUENT_AFTER;
-        let is_fluent =
-            || self.is_speaking() && self.silent() < self.pause && self.speech.is_some_and(is_long);
-        if self.is_quiet() {
-            QUIET_TOGETHER
-        } else if is_fluent() {
-            FLUENT_TOGETHER
-        } else {
-            1
-        }
+    /// When frames that wait for others must leave: [`Uplink::flush`] is due.
+    pub(super) const fn poll_timeout(&self) -> Option<Instant> {
+        self.coalescer.poll_timeout()
+    }
+
+    /// Hands on the frames that wait for others.
+    pub(super) fn flush(&mut self, send: impl FnMut(Frame)) {
+        self.coalescer.flush(send);
     }
 
     /// Whether the caller has been silent for a while: a shorter one if nothing they said waits for an answer.
-    pub(super) fn is_quiet(&self) -> bool {
+    fn is_quiet(&self) -> bool {
         self.silent() >= if self.speech.is_some() { QUIET_AFTER } else { QUIET_AFTER_SOUND }
     }
 
@@ -283,7 +266,14 @@ impl Uplink {
         }
     }
 
-    fn forward(&mut self, samples: &[i16], route: Route, send: &mut impl FnMut(Piece<'_>)) {
+    /// Sends samples. `since` is now if they may wait for others, see [`Coalescer`].
+    fn forward(
+        &mut self,
+        samples: &[i16],
+        route: Route,
+        since: Option<Instant>,
+        send: &mut impl FnMut(Piece<'_>),
+    ) {
         self.recent.push(samples, if self.speech.is_some() { HELD_MAX } else { PREROLL });
         match route {
             Route::Hold => {}
@@ -291,7 +281,8 @@ impl Uplink {
             Route::Model => {
                 self.resampler.push(samples, &mut self.scratch);
                 for samples in self.scratch.chunks(Rate::MODEL_IN.frame_len()) {
-                    send(Piece::Model(Frame::new(Rate::MODEL_IN, samples)));
+                    let frame = Frame::new(Rate::MODEL_IN, samples);
+                    self.coalescer.push(frame, since, |frame| send(Piece::Model(frame)));
                 }
                 self.scratch.clear();
             }
@@ -305,7 +296,7 @@ impl Uplink {
             if chunk.kind != ChunkKind::Resent {
                 self.totals.sent += chunk.samples.len() as u64;
             }
-            self.forward(&chunk.samples, route, send);
+            self.forward(&chunk.samples, route, None, send);
         }
     }
 }
@@ -411,7 +402,7 @@ mod tests {
 
     impl Line {
         fn new() -> Self {
-            Self { uplink: Uplink::new(None), now: Instant::now(), sent: Vec::new() }
+            Self { uplink: Uplink::new(), now: Instant::now(), sent: Vec::new() }
         }
 
         fn chunk(&mut self, chunk: Option<u64>, samples: &[i16], is_ready: bool) -> Option<Irregularity> {
@@ -425,12 +416,6 @@ mod tests {
             })
         }
 
-        fn say(&mut self, samples: &[i16]) {
-            for chunk in samples.chunks(160) {
-                self.chunk(None, chunk, true);
-            }
-        }
-
         fn totals(&self) -> AudioTotals {
             let mut totals = AudioTotals::default();
             self.uplink.totals(&mut totals);
@@ -442,58 +427,69 @@ mod tests {
         (0..n).map(|i| if i % 8 < 4 { 4000 } else { -4000 }).collect()
     }
 
-    /// Frames of speech and of silence by turns.
-    #[rstest]
-    #[case::has_said_nothing(&[0, 3], 4)]
-    #[case::makes_a_sound(&[0, 50, 1], 1)]
-    #[case::has_just_made_a_sound(&[0, 50, 1, 2], 1)]
-    #[case::has_made_a_sound(&[0, 50, 1, 3], 4)]
-    #[case::begins_to_speak(&[24], 1)]
-    #[case::speaks_fluently(&[27], 3)]
-    #[case::is_between_two_words(&[27, 9], 3)]
-    #[case::pauses(&[27, 10], 1)]
-    #[case::goes_on(&[27, 10, 1], 3)]
-    #[case::begins_again(&[27, 40, 1], 1)]
-    #[case::spoke_a_moment_ago(&[27, 49], 1)]
-    #[case::spoke_a_while_ago(&[27, 50], 4)]
-    fn frames_that_nobody_waits_for_may_leave_together(#[case] stretches: &[usize], #[case] expected: usize) {
+    /// How long each frame waited at most, milliseconds; `a` marks an answer of the model before a stretch.
+    fn delays(stretches: &[(char, i16, usize)]) -> Vec<Vec<u64>> {
         let mut line = Line::new();
-        for (n, &frames) in stretches.iter().enumerate() {
-            let samples = if n % 2 == 0 { speech(160 * frames) } else { vec![0; 160 * frames] };
-            line.say(&samples);
+        let mut came = Vec::new();
+        let mut left = Vec::new();
+        for &(mark, level, frames) in stretches {
+            if mark == 'a' {
+                line.uplink.take_speech();
+            }
+            for _ in 0..frames {
+                line.chunk(None, &wave(level), true);
+                came.push(line.now);
+                left.resize(line.sent.len() / 320, line.now);
+            }
         }
-        assert_eq!(line.uplink.patience(), expected);
+        line.now += Duration::from_millis(80);
+        left.resize(came.len(), line.now);
+        let mut delays = came.iter().zip(left).map(|(came, left)| (left - *came).as_millis() as u64);
+        stretches.iter().map(|&(_, _, frames)| delays.by_ref().take(frames).collect()).collect()
     }
 
-    /// The last frame before the model may take the turn for over leaves at once, with those before it.
+    fn wave(level: i16) -> Vec<i16> {
+        (0..160).map(|i| if i % 8 < 4 { level } else { -level }).collect()
+    }
+
+    const SPEECH: i16 = 4000;
+    /// −40 dB relative to full scale.
+    const SOFT: i16 = 330;
+    /// −48 dB: below what counts as speech.
+    const NOISE: i16 = 130;
+
     #[rstest]
-    #[case::by_default(None, 9)]
-    #[case::after_little_silence(Some(200), 4)]
-    #[case::after_long_silence(Some(500), 19)]
-    #[case::at_once(Some(100), 0)]
-    fn a_pause_is_shorter_than_the_silence_that_ends_a_turn(
-        #[case] silence: Option<u64>,
-        #[case] frames: usize,
-    ) {
-        let mut line = Line::new();
-        line.uplink = Uplink::new(silence.map(Duration::from_millis));
-        line.say(&speech(160 * 27));
-        let fluent = (0..30).take_while(|_| {
-            line.say(&[0; 160]);
-            line.uplink.patience() == FLUENT_TOGETHER
-        });
-        assert_eq!(fluent.count(), frames);
+    #[case::first_utterance(&[('-', 0, 50), ('-', SPEECH, 50), ('-', 0, 20)])]
+    #[case::unanswered_before(&[('-', SPEECH, 30), ('-', 0, 80), ('-', SPEECH, 30), ('-', 0, 80), ('-', SPEECH, 31)])]
+    #[case::fluent(&[('-', SPEECH, 200), ('-', 0, 4), ('-', SPEECH, 101), ('-', 0, 9), ('-', SPEECH, 50)])]
+    #[case::soft(&[('-', 0, 50), ('-', SOFT, 50), ('-', 0, 70), ('-', SOFT, 3)])]
+    #[case::in_noise(&[('-', NOISE, 50), ('-', SOFT, 50), ('-', NOISE, 90), ('-', SPEECH, 7)])]
+    #[case::after_an_answer(&[('-', SPEECH, 50), ('-', 0, 20), ('a', 0, 11), ('-', SPEECH, 3), ('a', SPEECH, 30)])]
+    #[case::a_word_of_one_frame(&[('-', 0, 51), ('-', SPEECH, 1), ('-', 0, 50), ('-', SPEECH, 1)])]
+    fn speech_is_never_held_back(#[case] stretches: &[(char, i16, usize)]) {
+        for (stretch, delays) in stretches.iter().zip(delays(stretches)) {
+            let greatest = delays.iter().max();
+            assert!(stretch.1 == 0 || greatest == Some(&0), "{stretch:?}: {delays:?}");
+            assert!(greatest <= Some(&80), "{stretch:?}: {delays:?}");
+        }
     }
 
-    #[test]
-    fn an_answer_begins_the_quiet_and_ten_milliseconds_end_it() {
-        let mut line = Line::new();
-        line.say(&[speech(160 * 27), vec![0; 160 * 10]].concat());
-        assert_eq!(line.uplink.patience(), 1);
-        line.uplink.take_speech();
-        assert_eq!(line.uplink.patience(), 4);
-        line.say(&[&[0; 80][..], &speech(80)].concat());
-        assert_eq!(line.uplink.patience(), 1);
+    #[rstest]
+    #[case::nothing_was_said(&[('-', 0, 5)], 3)]
+    #[case::a_fourth_takes_the_others_along(&[('-', 0, 6)], 0)]
+    #[case::a_moment_after_a_sound(&[('-', SPEECH, 1), ('-', 0, 2)], 0)]
+    #[case::a_while_after_a_sound(&[('-', SPEECH, 1), ('-', 0, 3)], 1)]
+    #[case::the_model_may_end_the_turn(&[('-', SPEECH, 30), ('-', 0, 49)], 0)]
+    #[case::the_model_has_ended_the_turn(&[('-', SPEECH, 30), ('-', 0, 50)], 1)]
+    #[case::the_model_has_answered(&[('-', SPEECH, 30), ('a', 0, 4)], 2)]
+    #[case::noise(&[('-', NOISE, 90)], 0)]
+    fn silence_waits_where_the_model_does_not(
+        #[case] stretches: &[(char, i16, usize)],
+        #[case] waiting: usize,
+    ) {
+        let delays = delays(stretches).concat();
+        let held = delays.iter().rev().take_while(|delay| **delay >= 80).count();
+        assert_eq!(held, waiting, "{delays:?}");
     }
 
     #[test]

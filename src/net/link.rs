@@ -58,24 +58,23 @@ pub enum Closure {
 /// What becomes of a message when the peer does not read, and when it leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// May be dropped.
+    /// Audio that is sent when it is due; may be dropped.
     Audio,
-    /// Audio that nobody waits for: so many messages of it leave together, or at once with what cannot wait. Most of
-    /// what a call costs is what the system does for each time something is sent.
-    Patient(usize),
+    /// Audio that is sent as it comes, which may be a second at a time; may be dropped.
+    Burst,
     Control,
 }
 
 impl Kind {
     const fn is_audio(self) -> bool {
-        matches!(self, Self::Audio | Self::Patient(_))
+        matches!(self, Self::Audio | Self::Burst)
     }
 
     /// Messages of this kind that may wait before the oldest is dropped.
     const fn waiting_max(self) -> usize {
         match self {
             Self::Audio => AUDIO_MAX,
-            Self::Patient(_) => BURST_MAX,
+            Self::Burst => BURST_MAX,
             Self::Control => usize::MAX,
         }
     }
@@ -188,11 +187,11 @@ where
         let was_armed = self.bell.is_armed();
         let is_woken = self.bell.listen(cx) && was_armed;
         let has_news = is_woken || !was_armed || read != self.was_read;
-        if !has_news && self.may_wait() {
+        if !has_news && self.is_idle() {
             return Poll::Pending;
         }
         // What wakes a socket that has nothing to send is something to read.
-        let is_arrival = is_woken && read && self.may_wait();
+        let is_arrival = is_woken && read && self.is_idle();
         self.was_read = read;
         let waker = self.bell.waker();
         let mut polled = self.poll_next(&mut Context::from_waker(&waker), read && has_news);
@@ -233,7 +232,7 @@ where
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
-        if self.may_wait() {
+        if self.is_idle() {
             return Poll::Ready(Ok(()));
         }
         while !self.queue.is_empty() {
@@ -251,12 +250,9 @@ where
         Poll::Ready(Ok(()))
     }
 
-    /// Whether nothing has to leave now.
-    fn may_wait(&self) -> bool {
-        let queued = self.queue.len();
-        let is_patient =
-            |(kind, _): &(Kind, M)| matches!(kind, Kind::Patient(together) if queued < *together);
-        !self.is_dirty && self.queue.iter().all(is_patient)
+    /// Whether everything has left.
+    fn is_idle(&self) -> bool {
+        !self.is_dirty && self.queue.is_empty()
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
@@ -357,44 +353,6 @@ mod tests {
         };
         let (incoming, ()) = tokio::join!(link.next(true), talk);
         assert_eq!(incoming, Incoming::Text("three".into()));
-    }
-
-    #[tokio::test]
-    async fn patient_messages_wait_for_company_and_nothing_waits_for_them() {
-        let (mut link, mut far) = pair(1 << 16).await;
-        // Tells what arrives without anything else being sent.
-        let arrived = async |link: &mut Link<Socket, tungstenite::Message>, far: &mut Socket| {
-            let mut received = Vec::new();
-            loop {
-                let next = async { far.next().await.unwrap().unwrap().to_string() };
-                tokio::select! {
-                    biased;
-                    incoming = link.next(true) => panic!("{incoming:?}"),
-                    text = next => received.push(text),
-                    () = tokio::task::yield_now() => return received,
-                }
-            }
-        };
-        for (message, kind, expected) in [
-            ("three 1", Kind::Patient(3), &[][..]),
-            ("three 2", Kind::Patient(3), &[]),
-            ("three 3", Kind::Patient(3), &["three 1", "three 2", "three 3"]),
-            ("three 4", Kind::Patient(3), &[]),
-            ("loud", Kind::Audio, &["three 4", "loud"]),
-            ("three 5", Kind::Patient(3), &[]),
-            ("control", Kind::Control, &["three 5", "control"]),
-            ("five 1", Kind::Patient(5), &[]),
-            ("five 2", Kind::Patient(5), &[]),
-            ("three 6", Kind::Patient(3), &["five 1", "five 2", "three 6"]),
-            ("one", Kind::Patient(1), &["one"]),
-            ("last", Kind::Patient(3), &[]),
-        ] {
-            link.send(message, kind);
-            assert_eq!(arrived(&mut link, &mut far).await, expected, "after {message}");
-        }
-        let read = async { far.next().await.unwrap().unwrap().to_string() };
-        let ((), last) = tokio::join!(link.close(1000), read);
-        assert_eq!(last, "last", "a close frame is not waited for either");
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ pub mod egress;
 pub mod link;
 pub mod names;
 pub mod proxy;
-mod race;
+pub mod race;
 pub mod trust;
 
 use std::time::Duration;

@@ -33,7 +33,7 @@ const ATTEMPTS_MAX: usize = 8;
 
 /// Why no connection was made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Error {
+pub enum Error {
     #[error("no answer about the name {name} within {waited:?}")]
     NameTimeout { name: String, waited: Duration },
     #[error("the name {name} cannot be resolved: {reason}")]
@@ -43,7 +43,7 @@ pub(super) enum Error {
 }
 
 /// Connects to a host by the first of its addresses that answers. Waits `name_deadline` for the name.
-pub(super) async fn connect(
+pub async fn connect(
     names: &Arc<Names>,
     host: &str,
     port: u16,

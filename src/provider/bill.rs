@@ -13,21 +13,23 @@ use crate::job::{Bill, Event, Failure, Request};
 /// The models of the providers of one kind, by the providers' names.
 pub(super) type Models = Arc<BTreeMap<String, String>>;
 
-/// What is counted for a request as soon as its answer begins. Tokens come with the answer.
-pub(super) fn of_request(request: &Request) -> Bill {
+/// What is counted for a request as soon as its answer begins; `None` where tokens come with the answer.
+pub(super) fn of_request(request: &Request) -> Option<Bill> {
     match request {
         Request::Transcribe(utterance) => {
-            Bill { audio_ms: Rate::LINE.millis(utterance.samples.len() as u64), ..Bill::default() }
+            let audio_ms = Rate::LINE.millis(utterance.samples.len() as u64);
+            Some(Bill { audio_ms, ..Bill::default() })
         }
-        Request::Think(_) => Bill::default(),
+        Request::Think(_) => None,
         Request::Speak(sentence) => {
-            Bill { characters: sentence.text.chars().count() as u64, ..Bill::default() }
+            let characters = sentence.text.chars().count() as u64;
+            Some(Bill { characters, ..Bill::default() })
         }
     }
 }
 
 /// The same events, with what was billed in place of [`Event::Usage`] and after [`Event::Started`].
-pub(super) fn billed(job: Job, bill: Bill, models: Models) -> Job {
+pub(super) fn billed(job: Job, bill: Option<Bill>, models: Models) -> Job {
     let counting = Counting { bill, models, provider: String::new(), held: None, is_counted: false };
     let events = job.scan(counting, |counting, event| {
         let events = counting.handle(event);
@@ -37,8 +39,8 @@ pub(super) fn billed(job: Job, bill: Bill, models: Models) -> Job {
 }
 
 struct Counting {
-    /// Of the request.
-    bill: Bill,
+    /// Of the request; `None` for one to a language model.
+    bill: Option<Bill>,
     models: Models,
     /// The one that answers; empty before it is known.
     provider: String,
@@ -61,19 +63,19 @@ impl Counting {
         }
         if let Event::Skipped { provider, failure } = &event {
             // A recording in which no words were recognised was transcribed all the same.
-            let request =
-                Some(self.bill.clone()).filter(|bill| bill.audio_ms > 0 && *failure == Failure::Empty);
+            let request = self.bill.clone().filter(|bill| bill.audio_ms > 0 && *failure == Failure::Empty);
             let bills = self.held.take().into_iter().chain(request).map(|bill| self.of(provider, bill));
             let bills: Vec<_> = bills.collect();
             return bills.into_iter().chain([event]).collect();
         }
-        if matches!(event, Event::Done) && !self.is_counted && !self.provider.is_empty() {
+        let has_answered = matches!(event, Event::Done) && !self.provider.is_empty();
+        if has_answered && self.bill.is_none() && !self.is_counted {
             // A language model that counts nothing: the log has its name all the same.
             return vec![self.of(&self.provider, Bill::default()), event];
         }
         let Event::Started { provider } = &event else { return vec![event] };
         self.provider = provider.to_string();
-        let request = Some(self.bill.clone()).filter(|bill| *bill != Bill::default());
+        let request = self.bill.clone().filter(|bill| *bill != Bill::default());
         let bills = self.held.take().into_iter().chain(request).map(|bill| self.of(&self.provider, bill));
         let bills: Vec<_> = bills.collect();
         self.is_counted |= !bills.is_empty();
@@ -119,22 +121,23 @@ mod tests {
         format!("{event:?}")
     }
 
-    fn speech() -> Bill {
-        Bill { audio_ms: 2_500, ..Bill::default() }
+    fn speech() -> Option<Bill> {
+        Some(Bill { audio_ms: 2_500, ..Bill::default() })
     }
 
     #[rstest]
-    #[case::tokens(Bill::default(), vec![started("a"), USAGE, Event::Done],
+    #[case::tokens(None, vec![started("a"), USAGE, Event::Done],
         &["started a", "a gpt-x 9/2 0 ms 0 c", "Done"])]
-    #[case::tokens_before_words(Bill::default(), vec![USAGE, started("a"), Event::Done],
+    #[case::tokens_before_words(None, vec![USAGE, started("a"), Event::Done],
         &["started a", "a gpt-x 9/2 0 ms 0 c", "Done"])]
-    #[case::tokens_of_one_that_said_nothing(Bill::default(), vec![USAGE, skipped("a"), started("b"), USAGE],
+    #[case::tokens_of_one_that_said_nothing(None, vec![USAGE, skipped("a"), started("b"), USAGE],
         &["a gpt-x 9/2 0 ms 0 c", "skipped a", "started b", "b  9/2 0 ms 0 c"])]
     #[case::speech(speech(), vec![skipped("b"), started("a"), Event::Done],
         &["skipped b", "started a", "a gpt-x 0/0 2500 ms 0 c", "Done"])]
-    #[case::a_model_that_counts_nothing(Bill::default(), vec![started("a"), Event::Done],
+    #[case::a_model_that_counts_nothing(None, vec![started("a"), Event::Done],
         &["started a", "a gpt-x 0/0 0 ms 0 c", "Done"])]
-    #[case::nobody_thinks(Bill::default(), vec![skipped("a"), Event::Failed(Failure::NoProvider)],
+    #[case::a_moment_of_speech(Some(Bill::default()), vec![started("a"), Event::Done], &["started a", "Done"])]
+    #[case::nobody_thinks(None, vec![skipped("a"), Event::Failed(Failure::NoProvider)],
         &["skipped a", "Failed(NoProvider)"])]
     #[case::speech_without_words(
         speech(),
@@ -144,7 +147,11 @@ mod tests {
     #[case::nobody_answers(speech(), vec![skipped("a"), Event::Failed(Failure::NoProvider)],
         &["skipped a", "Failed(NoProvider)"])]
     #[tokio::test]
-    async fn who_works_is_billed(#[case] bill: Bill, #[case] events: Vec<Event>, #[case] expected: &[&str]) {
+    async fn who_works_is_billed(
+        #[case] bill: Option<Bill>,
+        #[case] events: Vec<Event>,
+        #[case] expected: &[&str],
+    ) {
         let models = Arc::new(BTreeMap::from([("a".to_owned(), "gpt-x".to_owned())]));
         let job = billed(stream::iter(events).boxed(), bill, models);
         let events: Vec<_> = job.map(|event| shown(&event)).collect().await;
@@ -154,8 +161,8 @@ mod tests {
     #[test]
     fn speech_is_counted_by_its_length_and_words_by_their_characters() {
         let utterance = Utterance { samples: vec![0; 20_000].into(), language: None };
-        assert_eq!(of_request(&Request::Transcribe(utterance)).audio_ms, 2_500);
+        assert_eq!(of_request(&Request::Transcribe(utterance)).unwrap().audio_ms, 2_500);
         let sentence = Sentence { text: "Größe?".into(), language: None };
-        assert_eq!(of_request(&Request::Speak(sentence)).characters, 6);
+        assert_eq!(of_request(&Request::Speak(sentence)).unwrap().characters, 6);
     }
 }

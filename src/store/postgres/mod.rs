@@ -4,6 +4,7 @@ pub(super) mod apply;
 pub(super) mod statement;
 
 mod cause;
+mod detour;
 mod migrate;
 mod probe;
 mod url;
@@ -129,7 +130,7 @@ impl Target {
     async fn connect_to(&self, host: &PgConnectOptions, deadline: Instant) -> Result<PgConnection, Error> {
         let named = |error: &sqlx::Error| Error::Connect { place: place(host), cause: cause::cause(error) };
         let attempt = async {
-            let mut connection = host.connect().await.map_err(|error| named(&error))?;
+            let mut connection = detour::connect(host).await.map_err(|error| named(&error))?;
             if self.needs_primary && is_read_only(&mut connection).await.map_err(|error| named(&error))? {
                 let _ = connection.close().await;
                 return Err(Error::Standby { place: place(host) });
