@@ -34,7 +34,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use sqlx::Connection as _;
@@ -175,7 +175,7 @@ impl Store {
     pub async fn open_with(config: &Config, target: Option<Target>) -> Result<Self, Error> {
         let path = &config.path;
         create(path)?;
-        let lock = lock(path)?;
+        let lock = lock(path).await?;
         let options = sqlite::options(path);
         let written = Arc::new(Notify::new());
         let destination = match &target {
@@ -240,8 +240,13 @@ impl Task {
     }
 }
 
+/// How long a lock may outlive its log: a program that the same process was starting when the log was closed holds it
+/// until it runs, and a server that ends holds it until it is gone.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
+const LOCK_RETRY: Duration = Duration::from_millis(20);
+
 /// Locks the log for this process. The lock goes with the process, however it ends.
-fn lock(path: &Path) -> Result<File, Error> {
+async fn lock(path: &Path) -> Result<File, Error> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let named = |source| Error::File { path: PathBuf::from(&name), source };
@@ -250,10 +255,16 @@ fn lock(path: &Path) -> Result<File, Error> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(&name).map_err(named)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned() }),
-        Err(fs::TryLockError::Error(source)) => Err(named(source)),
+    let until = Instant::now() + LOCK_WAIT_MAX;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < until => {
+                tokio::time::sleep(LOCK_RETRY).await;
+            }
+            Err(fs::TryLockError::WouldBlock) => return Err(Error::Locked { path: path.to_owned() }),
+            Err(fs::TryLockError::Error(source)) => return Err(named(source)),
+        }
     }
 }
 

@@ -81,8 +81,8 @@ pub(super) fn parse(text: &[u8]) -> Result<Message<'_>, Malformed> {
         }
         b"sequencenumber" => message.sequence_number = message.counter("odd_sequence_number", json),
         _ if json.is_null() => {}
-        b"media" => message.media = message.media_body(json).ok().or(message.media.take()),
-        b"start" => message.start = message.start_body(json).ok().or(message.start.take()),
+        b"media" => message.media = message.media_body(json).ok().or_else(|| message.media.take()),
+        b"start" => message.start = message.start_body(json).ok().or_else(|| message.start.take()),
         b"mark" => message.mark = message.only_text(b"name", "odd_mark", json),
         b"dtmf" => message.digit = message.only_text(b"digit", "odd_digit", json),
         _ => {}

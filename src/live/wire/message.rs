@@ -183,11 +183,11 @@ impl<'a> Message<'a> {
             }
             b"inputtranscription" => {
                 let text = self.transcription("serverContent.inputTranscription", reader);
-                self.content.input = text.or(self.content.input.take());
+                self.content.input = text.or_else(|| self.content.input.take());
             }
             b"outputtranscription" => {
                 let text = self.transcription("serverContent.outputTranscription", reader);
-                self.content.output = text.or(self.content.output.take());
+                self.content.output = text.or_else(|| self.content.output.take());
             }
             b"modelturn" => reader.items(|reader| {
                 let turn = reader.members(|reader, name| {
