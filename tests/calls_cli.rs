@@ -40,6 +40,20 @@ fn text(output: &Output) -> String {
 }
 
 #[rstest]
+#[case::calls(&["calls", "--db"])]
+#[case::one_call(&["calls", "show", "CA0", "--db"])]
+#[case::figures(&["calls", "stats", "--db"])]
+#[case::replay(&["replay", "CA0", "--db"])]
+fn a_url_in_the_place_of_a_file_is_refused_without_its_password(#[case] arguments: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_patchcord"));
+    command.args(arguments).arg("postgres://u:hunter2@db.example/calls").env_remove("PATCHCORD_CONFIG");
+    let output = command.output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("DATABASE_URL"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[rstest]
 #[case::sqlite(Kind::Sqlite)]
 #[case::postgres(Kind::Postgres)]
 #[tokio::test]

@@ -3,7 +3,7 @@
 mod follow;
 mod stream;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ::time::OffsetDateTime;
 use anyhow::{Context as _, anyhow, bail};
@@ -315,11 +315,19 @@ impl Log {
     /// Of a file that is named nothing else is known.
     fn config(&self) -> anyhow::Result<Config> {
         match &self.db {
-            Some(path) => Ok(Config {
-                store: store::Config { path: path.clone(), ..Default::default() },
-                ..Default::default()
-            }),
+            Some(path) => {
+                let store = store::Config { path: file(path)?.to_owned(), ..Default::default() };
+                Ok(Config { store, ..Default::default() })
+            }
             None => Ok(Config::load(self.config.as_deref(), &config::environment)?),
         }
     }
+}
+
+/// The file that `--db` names. The URL of a database is refused and not printed: it may have a password.
+pub(super) fn file(path: &Path) -> anyhow::Result<&Path> {
+    if path.to_string_lossy().contains("://") {
+        bail!("--db names a file of SQLite: write the URL of Postgres into DATABASE_URL, and leave --db out");
+    }
+    Ok(path)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use uuid::Uuid;
 
-use super::text;
+use super::{calls, text};
 use crate::call::replay::{self, Difference, End, Report, Step, Way};
 use crate::config::{self, Config};
 use crate::id::CallId;
@@ -73,7 +73,10 @@ async fn find(args: &Args) -> anyhow::Result<PathBuf> {
     let folder = args.captures.clone().unwrap_or(config.captures.folder);
     let call = match Uuid::parse_str(&args.call) {
         Ok(id) => id,
-        Err(_) => call_id(args.db.as_deref().unwrap_or(&config.store.path), &args.call).await?,
+        Err(_) => {
+            let named = args.db.as_deref().map(calls::file).transpose()?;
+            call_id(named.unwrap_or(&config.store.path), &args.call).await?
+        }
     };
     let path = captures::path(&folder, CallId::new(call.as_u128()));
     if !path.is_file() {
